@@ -1,0 +1,78 @@
+# What a person types. CI calls these targets and nothing else.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUN_DONE := $(VENV)/.run-installed
+DEV_DONE := $(VENV)/.dev-installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test check bench fmt lint types walls schemas migrate lock clean
+
+help: ## Show this help
+	@echo "billfleet: billing work done exactly once in effect. Type one of:"
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-9s %s\n", $$1, $$2 }'
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN_DONE): requirements/run.lock pyproject.toml contracts/pyproject.toml producers/pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/run.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation -e ./contracts -e ./producers -e .
+	@touch $@
+
+$(DEV_DONE): requirements/dev.lock $(RUN_DONE)
+	$(PIP) install --quiet --require-hashes -r requirements/dev.lock
+	@touch $@
+
+demo: $(RUN_DONE) ## Watch accounts being rebilled on an embedded PostgreSQL and AWS endpoint
+	$(BIN)/billfleet demo
+
+up: $(RUN_DONE) ## Run the embedded stack and the whole fleet until Ctrl-C
+	$(BIN)/billfleet up
+
+test: $(DEV_DONE) ## Run every test
+	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+check: fmt-check lint types walls schemas-check test ## All that CI asks: format, lint, types, walls, schemas, tests
+
+bench: $(DEV_DONE) ## Measure rebilling beside the pure-SQL limit
+	$(BIN)/python bench/rebill.py
+
+fmt: $(DEV_DONE) ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix --select I .
+
+.PHONY: fmt-check schemas-check
+fmt-check: $(DEV_DONE)
+	$(BIN)/ruff format --check .
+
+lint: $(DEV_DONE) ## Lint the code and the CloudFormation templates
+	$(BIN)/ruff check .
+	$(BIN)/cfn-lint ops/aws/*.yaml
+
+types: $(DEV_DONE) ## Type-check everything, strictly
+	$(BIN)/mypy
+
+walls: $(DEV_DONE) ## Check the walls between the rooms
+	$(BIN)/lint-imports
+
+schemas: $(DEV_DONE) ## Write the JSON Schemas and the AsyncAPI document
+	$(BIN)/python -m billfleet_contracts.schemas
+
+schemas-check: $(DEV_DONE)
+	$(BIN)/python -m billfleet_contracts.schemas --check
+
+migrate: $(RUN_DONE) ## Bring the database at MIGRATION_DATABASE_URL (or DATABASE_URL) to this version
+	$(BIN)/billfleet migrate
+
+lock: $(BIN)/python ## Pin the newest allowed versions again, with hashes
+	$(PIP) install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header requirements/run.in -o requirements/run.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header requirements/dev.in -o requirements/dev.lock
+
+clean: ## Remove the virtual environment and the state of the embedded stack
+	rm -rf $(VENV) .billfleet .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""One package per worker: what happens when its events arrive."""

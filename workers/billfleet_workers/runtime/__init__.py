@@ -1,0 +1,1 @@
+"""The engine: it brings each message through its life and knows no SDK and no table."""

@@ -1,0 +1,42 @@
+"""Everything that delivering for one queue needs, in one place.
+
+`main` lays the desk, the consumer hands it to every verb of delivery. It decides nothing.
+"""
+
+import asyncio
+import random
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from billfleet_workers.runtime.clock import Clock
+from billfleet_workers.runtime.gate import Gate
+from billfleet_workers.runtime.handling import Handler
+from billfleet_workers.runtime.heartbeat import Heartbeat
+from billfleet_workers.runtime.policy import DeliveryPolicy
+from billfleet_workers.runtime.ports.dedupe import DedupeStore
+from billfleet_workers.runtime.ports.metrics import Metrics
+from billfleet_workers.runtime.ports.queue import Queue
+from billfleet_workers.runtime.tally import Tally
+
+
+@dataclass(slots=True)
+class Desk:
+    """Everything that delivering for one queue needs."""
+
+    queue: Queue
+    dedupe: DedupeStore
+    handlers: Mapping[str, Handler]
+    policy: DeliveryPolicy
+    clock: Clock
+    metrics: Metrics
+    gate: Gate
+    heartbeat: Heartbeat
+    tally: Tally
+    draining: asyncio.Event
+    jitter: Callable[[], float] = random.random
+    new_token: Callable[[], str] = field(default=lambda: uuid.uuid4().hex)
+
+    def since_ms(self, started_s: float) -> float:
+        """Milliseconds since a monotonic reading."""
+        return (self.clock.monotonic() - started_s) * 1000

@@ -1,0 +1,39 @@
+"""One message between its receive and its settling.
+
+Delivery fills it in, verb by verb; the heartbeat extends it; the consumer cancels its handler when
+a drain runs out of time. It holds no behaviour of its own.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from billfleet_contracts import Envelope
+from billfleet_workers.runtime.handling import Finished
+from billfleet_workers.runtime.outcome import Outcome
+from billfleet_workers.runtime.ports.queue import Received
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """One receive of one message on its way through the verbs."""
+
+    received: Received
+    received_at_s: float
+    token: str
+    envelope: Envelope | None = None
+    key: str = ""
+    payload_hash: str = ""
+    claimed: bool = False
+    follows: "Delivery | None" = None
+    lease_lost: bool = False
+    task: asyncio.Task[Finished] | None = None
+    result: Finished | BaseException | None = None
+    outcome: Outcome | None = None
+    handle_ms: float = 0.0
+    settled: bool = False
+    extended_at_s: float = 0.0
+
+    @property
+    def type(self) -> str:
+        """The event type, or `undecodable`."""
+        return self.envelope.type if self.envelope else "undecodable"

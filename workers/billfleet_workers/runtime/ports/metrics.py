@@ -1,0 +1,89 @@
+"""The metrics port, and the one registry of every metric that the fleet emits.
+
+A name that is not in the registry does not type-check. The registry is what the console, the
+dashboards and the alarms are made from, so each entry says what it counts and in which unit.
+Emitting never blocks and never raises.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Counter = Literal[
+    "messages_received",
+    "deliveries",
+    "settle_failures",
+    "dedupe_unavailable",
+    "leases_lost",
+    "heartbeats",
+    "receive_failures",
+    "side_task_restarts",
+    "outbox_published",
+    "outbox_failures",
+    "accounts_rebilled",
+    "periods_refused",
+    "payment_attempts",
+]
+Timer = Literal["handle_ms", "delivery_ms", "receive_ms", "claim_ms", "settle_ms", "gateway_ms"]
+Gauge = Literal["in_flight", "last_poll_age_s", "outbox_depth", "event_loop_lag_ms"]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricDef:
+    """One metric: its kind, what it says, and the tags that it carries."""
+
+    kind: Literal["counter", "timer", "gauge"]
+    says: str
+    tags: tuple[str, ...] = ()
+
+
+METRICS: dict[Counter | Timer | Gauge, MetricDef] = {
+    "messages_received": MetricDef("counter", "Messages handed over by SQS.", ("queue",)),
+    "deliveries": MetricDef(
+        "counter",
+        "Deliveries ended, by outcome (done, duplicate, retry, poison).",
+        ("queue", "type", "outcome"),
+    ),
+    "settle_failures": MetricDef(
+        "counter", "Entries of a settling call that SQS refused.", ("queue", "verb")
+    ),
+    "dedupe_unavailable": MetricDef(
+        "counter", "Batches put back because the dedupe store could not be asked.", ("queue",)
+    ),
+    "leases_lost": MetricDef("counter", "Claims that another worker took over.", ("queue",)),
+    "heartbeats": MetricDef("counter", "Visibility and lease extensions.", ("queue",)),
+    "receive_failures": MetricDef("counter", "Receives that failed.", ("queue",)),
+    "side_task_restarts": MetricDef("counter", "Side tasks that died and came back.", ("task",)),
+    "outbox_published": MetricDef("counter", "Outbox rows accepted by SQS or SNS.", ("route",)),
+    "outbox_failures": MetricDef("counter", "Outbox rows refused, by route.", ("route",)),
+    "accounts_rebilled": MetricDef("counter", "Charges written to the ledger.", ("tenant",)),
+    "periods_refused": MetricDef("counter", "Periods not billed, by reason.", ("reason",)),
+    "payment_attempts": MetricDef(
+        "counter", "Answers of the payment gateway, by result.", ("gateway", "result")
+    ),
+    "handle_ms": MetricDef("timer", "Time in the handler, per message.", ("queue", "type")),
+    "delivery_ms": MetricDef("timer", "Receive to settled, per message.", ("queue",)),
+    "receive_ms": MetricDef("timer", "One receive call, long poll included.", ("queue",)),
+    "claim_ms": MetricDef("timer", "One claim call of a batch.", ("queue",)),
+    "settle_ms": MetricDef("timer", "Settling one batch.", ("queue",)),
+    "gateway_ms": MetricDef("timer", "One call of the payment gateway.", ("gateway",)),
+    "in_flight": MetricDef("gauge", "Messages received and not settled.", ("queue",)),
+    "last_poll_age_s": MetricDef("gauge", "Seconds since SQS last answered.", ("queue",)),
+    "outbox_depth": MetricDef("gauge", "Outbox rows waiting for the relay."),
+    "event_loop_lag_ms": MetricDef("gauge", "How late the event loop wakes its tasks."),
+}
+
+
+class Metrics(Protocol):
+    """Where figures go. Tags are those of the metric's definition."""
+
+    def count(self, name: Counter, value: int = 1, **tags: str) -> None:
+        """Add to a counter."""
+        ...
+
+    def timing(self, name: Timer, ms: float, **tags: str) -> None:
+        """Record a duration in milliseconds."""
+        ...
+
+    def gauge(self, name: Gauge, value: float, **tags: str) -> None:
+        """Set a gauge."""
+        ...

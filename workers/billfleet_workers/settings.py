@@ -1,0 +1,64 @@
+"""Every setting of the fleet, read once from the environment.
+
+`main` and the commands build it and pass on what each part needs; no other module reads the
+environment. Variables that AWS and PostgreSQL tools share keep their usual names; our own begin
+with `BILLFLEET_`.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """The fleet's settings. An unset variable takes the default; a wrong one is refused."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="BILLFLEET_", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    database_url: SecretStr = Field(
+        default=SecretStr("postgresql://billfleet_app@localhost:5432/billfleet"),
+        validation_alias=AliasChoices("DATABASE_URL", "BILLFLEET_DATABASE_URL"),
+        description="PostgreSQL as the application role.",
+    )
+    migration_database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("MIGRATION_DATABASE_URL", "BILLFLEET_MIGRATION_DATABASE_URL"),
+        description="PostgreSQL as the owner, for migrations. Default: DATABASE_URL.",
+    )
+    aws_endpoint_url: str | None = Field(
+        default=None, validation_alias="AWS_ENDPOINT_URL", description="Instead of AWS itself."
+    )
+    aws_region: str = Field(
+        default="us-east-1",
+        validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION"),
+    )
+    stack: str = Field(default="billfleet-local", pattern=r"^[a-z][a-z0-9-]{0,40}$")
+    home: Path = Field(default=Path(".billfleet"), description="State of the embedded stack.")
+
+    database_pool_size: int = Field(default=8, ge=1, le=200)
+    receivers: int = Field(default=2, ge=1, le=32, description="Receive loops per queue.")
+    in_flight_max: int = Field(default=40, ge=10, le=2000, description="Messages per queue.")
+    drain_deadline_s: float = Field(default=25.0, gt=0, le=110)
+    dedupe_retain_s: int = Field(default=14 * 86400, ge=3600, description="Done records live.")
+
+    statsd_host: str | None = Field(default=None, description="Unset: figures go nowhere.")
+    statsd_port: int = Field(default=8125, ge=1, le=65535)
+    statsd_tags: Literal["none", "dogstatsd"] = "none"
+    log_format: Literal["auto", "json", "console"] = "auto"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    gateway: Literal["log", "stripe"] = "log"
+    stripe_api_key: SecretStr | None = None
+    stripe_api_base: str | None = Field(default=None, description="Instead of Stripe itself.")
+
+    catch_up_periods_max: int = Field(default=12, ge=1, le=100, description="Per account and run.")
+    charges_per_day_max: int = Field(default=15, ge=1, description="More parks the account.")
+    horizon_days: int = Field(default=35, ge=1, description="No period further ahead is billed.")
+
+    def migration_url(self) -> SecretStr:
+        """The URL that migrations use."""
+        return self.migration_database_url or self.database_url
