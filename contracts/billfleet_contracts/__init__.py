@@ -1,0 +1,76 @@
+"""The words on the wire of a billfleet: events, their envelope, the catalogue and the codec.
+
+The public door of this package: import from here and from nowhere deeper. It depends on pydantic
+alone, and must not know queues' clients, tables or workers.
+"""
+
+from billfleet_contracts.billing import (
+    AccountPeriod,
+    AccountRebilled,
+    AccountState,
+    ChargeRef,
+    CollectPayments,
+    PaymentFailed,
+    PaymentReported,
+    PaymentSucceeded,
+    RebillAccounts,
+)
+from billfleet_contracts.catalogue import CATALOGUE, QUEUES, TOPICS, Catalogue, Entry, route_of
+from billfleet_contracts.codec import decode, encode, payload_hash, wrap
+from billfleet_contracts.envelope import Envelope
+from billfleet_contracts.errors import (
+    ContractError,
+    InvalidEvent,
+    UndecodableBody,
+    UnknownType,
+    UnknownVersion,
+)
+from billfleet_contracts.event import Event
+from billfleet_contracts.fields import (
+    ACCOUNT_PATTERN,
+    INTEGER_MAX,
+    TENANT_PATTERN,
+    AccountId,
+    TenantId,
+)
+from billfleet_contracts.routes import DLQ_RETENTION_S, QueueSpec, Route, TopicSpec
+from billfleet_contracts.upcasts import Upcast
+
+__all__ = [
+    "ACCOUNT_PATTERN",
+    "CATALOGUE",
+    "DLQ_RETENTION_S",
+    "INTEGER_MAX",
+    "QUEUES",
+    "TENANT_PATTERN",
+    "TOPICS",
+    "AccountId",
+    "AccountPeriod",
+    "AccountRebilled",
+    "AccountState",
+    "Catalogue",
+    "ChargeRef",
+    "CollectPayments",
+    "ContractError",
+    "Entry",
+    "Envelope",
+    "Event",
+    "InvalidEvent",
+    "PaymentFailed",
+    "PaymentReported",
+    "PaymentSucceeded",
+    "QueueSpec",
+    "RebillAccounts",
+    "Route",
+    "TenantId",
+    "TopicSpec",
+    "UndecodableBody",
+    "UnknownType",
+    "UnknownVersion",
+    "Upcast",
+    "decode",
+    "encode",
+    "payload_hash",
+    "route_of",
+    "wrap",
+]

@@ -1,0 +1,139 @@
+"""The catalogue: every event type, its model, where it travels and who handles it.
+
+The one place to add an event. Read by the codec, the producer library, the workers and the
+schema generator. It must not know a transport, nor what any handler does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from billfleet_contracts.billing import (
+    AccountRebilled,
+    CollectPayments,
+    PaymentFailed,
+    PaymentReported,
+    PaymentSucceeded,
+    RebillAccounts,
+)
+from billfleet_contracts.errors import UnknownType, UnknownVersion
+from billfleet_contracts.event import TYPE_PATTERN, Event
+from billfleet_contracts.routes import QueueSpec, Route, TopicSpec
+from billfleet_contracts.upcasts import Upcast, Upcasts
+
+QUEUES: Final[Mapping[str, QueueSpec]] = MappingProxyType(
+    {
+        spec.name: spec
+        for spec in (
+            QueueSpec(name="rebill", worker="rebill", visibility_timeout_s=60),
+            QueueSpec(name="collect", worker="collect", visibility_timeout_s=120),
+        )
+    }
+)
+
+TOPICS: Final[Mapping[str, TopicSpec]] = MappingProxyType({"events": TopicSpec(name="events")})
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event of the catalogue: its model and the queue or topic that carries it."""
+
+    event: type[Event]
+    route: Route
+
+    @property
+    def type(self) -> str:
+        """The full type with its version."""
+        return self.event.TYPE
+
+    @property
+    def worker(self) -> str | None:
+        """Who handles it; None for a topic, whose subscribers are the stack's matter."""
+        return QUEUES[self.route.name].worker if self.route.kind == "queue" else None
+
+
+class Catalogue(Mapping[str, Entry]):
+    """Entries by full type, with the upcasts that lead to them.
+
+    Raises:
+        ValueError: a type is malformed or listed twice, or a chain of upcasts ends in a type
+            that is not in the catalogue, or starts from one that is. Found at import.
+    """
+
+    def __init__(self, entries: Iterable[Entry], upcasts: Iterable[Upcast] = ()) -> None:
+        self._entries: dict[str, Entry] = {}
+        for entry in entries:
+            if TYPE_PATTERN.fullmatch(entry.type) is None or entry.type in self._entries:
+                raise ValueError(f"malformed or repeated event type: {entry.type}")
+            self._entries[entry.type] = entry
+        self.upcasts: Final = Upcasts(upcasts)
+        for old in self.upcasts.old_types:
+            if old in self._entries or self.upcasts.target_of(old) not in self._entries:
+                raise ValueError(f"the upcasts from {old} must end in a current event")
+        known = (*self._entries, *self.upcasts.old_types)
+        self._names = frozenset(known_type.rpartition(".v")[0] for known_type in known)
+
+    def __getitem__(self, event_type: str) -> Entry:
+        return self._entries[event_type]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def missing(self, event_type: str) -> UnknownType | UnknownVersion:
+        """The error that says why `event_type` cannot be read: its name or only its version."""
+        match = TYPE_PATTERN.fullmatch(event_type)
+        if match is None:
+            return UnknownType(
+                "the type is not of the form billfleet.<family>.<name>.v<N>", where="$.type"
+            )
+        if match["name"] in self._names:
+            return UnknownVersion(
+                f"version {match['version']} of this event is not in the catalogue",
+                where="$.type",
+                contract=event_type,
+            )
+        return UnknownType("no such event in the catalogue", where="$.type", contract=event_type)
+
+
+def _to_queue(event: type[Event], name: str) -> Entry:
+    return Entry(event, Route("queue", QUEUES[name].name))
+
+
+def _to_topic(event: type[Event], name: str) -> Entry:
+    return Entry(event, Route("topic", TOPICS[name].name))
+
+
+CATALOGUE: Final = Catalogue(
+    (
+        _to_queue(RebillAccounts, "rebill"),
+        _to_queue(CollectPayments, "collect"),
+        _to_queue(PaymentReported, "collect"),
+        _to_topic(AccountRebilled, "events"),
+        _to_topic(PaymentSucceeded, "events"),
+        _to_topic(PaymentFailed, "events"),
+    )
+)
+
+
+def route_of(event_type: str) -> Route:
+    """Where messages of this type travel.
+
+    Raises:
+        UnknownType: the catalogue has no such event.
+        UnknownVersion: it has the event, but not this version.
+    """
+    entry = CATALOGUE.get(event_type)
+    if entry is None:
+        raise CATALOGUE.missing(event_type)
+    return entry.route

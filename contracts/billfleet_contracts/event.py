@@ -1,0 +1,66 @@
+"""The base of every event: frozen, closed, and able to say what makes two of it the same work.
+
+Subclassed by the modules of each family (`billing.py`, ...) and listed in the catalogue. An
+event must not know its tenant, its route or its transport: those are the envelope's and the
+catalogue's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import ClassVar, Final
+
+from pydantic import BaseModel, ConfigDict
+
+TYPE_PATTERN: Final = re.compile(
+    r"(?P<name>billfleet\.[a-z][a-z0-9]*\.(?P<short>[a-z][a-z0-9_]*))\.v(?P<version>[1-9][0-9]*)"
+)
+
+_DIGEST_CHARS: Final = 32
+
+
+def canonical_json(value: object) -> bytes:
+    """One spelling per value: sorted keys, no spaces, UTF-8. What digests are computed over."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
+
+
+def short_digest(value: object) -> str:
+    """The first 32 hex digits of the SHA-256 of `value`'s canonical JSON."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()[:_DIGEST_CHARS]
+
+
+class Event(BaseModel):
+    """A typed fact or request of the catalogue.
+
+    Fields are checked strictly: no string is read as a number, no unknown field is accepted.
+    `TYPE` is `billfleet.<family>.<name>.v<N>`, once and for ever; a change that would break a
+    message in flight is a new class with the next version, and an upcast.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    TYPE: ClassVar[str]
+
+    def subject(self) -> str | None:
+        """What the event is about, such as an account id; None when it is about several."""
+        return None
+
+    def default_dedupe_key(self) -> str:
+        """The key that makes two of these the same work, unless the sender gives another.
+
+        A digest of the data by default. Events with a natural key override this.
+        """
+        return f"{self.short_name()}:{short_digest(self.canonical_data())}"
+
+    def canonical_data(self) -> dict[str, object]:
+        """The data without its defaults, so that a field added later changes no digest."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+    @classmethod
+    def short_name(cls) -> str:
+        """`rebill_accounts` of `billfleet.billing.rebill_accounts.v1`."""
+        return cls.TYPE.split(".")[2]

@@ -1,0 +1,69 @@
+"""Where messages travel: routes, and the queues and topics behind them with their settings.
+
+Used by the catalogue, the producer library, the workers and the stack template's check. This is
+vocabulary only: it must not know any event or any AWS client.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+DLQ_RETENTION_S = 14 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A queue or a topic by its logical name, the same in every stack."""
+
+    kind: Literal["queue", "topic"]
+    name: str
+
+    def physical_name(self, stack: str) -> str:
+        """The name in AWS: `<stack>-<name>`."""
+        return f"{stack}-{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSpec:
+    """A queue, the worker that reads it, and its settings.
+
+    `group` says what MessageGroupId is made of: `tenant` gives each tenant its fair share,
+    `subject` orders the messages about one subject of one tenant.
+    """
+
+    name: str
+    worker: str
+    fifo: bool = False
+    visibility_timeout_s: int = 60
+    max_receive_count: int = 10
+    retention_s: int = 14 * 24 * 3600
+    group: Literal["tenant", "subject"] = "tenant"
+
+    @property
+    def dlq_name(self) -> str:
+        """The logical name of its dead-letter queue; FIFO names end in `.fifo`, as SQS asks."""
+        if self.fifo:
+            return f"{self.name.removesuffix('.fifo')}-dlq.fifo"
+        return f"{self.name}-dlq"
+
+    def physical_name(self, stack: str) -> str:
+        """The queue's name in AWS."""
+        return f"{stack}-{self.name}"
+
+    def dlq_physical_name(self, stack: str) -> str:
+        """The dead-letter queue's name in AWS."""
+        return f"{stack}-{self.dlq_name}"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic that facts are published to; who subscribes is the stack's matter."""
+
+    name: str
+    fifo: bool = False
+    group: Literal["tenant", "subject"] = "tenant"
+
+    def physical_name(self, stack: str) -> str:
+        """The topic's name in AWS."""
+        return f"{stack}-{self.name}"
