@@ -92,6 +92,7 @@ def wrap(
     if event.TYPE not in catalogue:
         raise catalogue.missing(event.TYPE)
     attributes: dict[str, object] = {
+        "specversion": "1.0",
         "id": id or str(uuid.uuid4()),
         "source": source,
         "type": event.TYPE,
@@ -171,7 +172,8 @@ def _wire(catalogue: Catalogue) -> _Wire:
 def _make_class(event_type: str, data: object, base: type[_OpenEnvelope]) -> type[_OpenEnvelope]:
     urn = SCHEMA_URN + event_type
     fields: dict[str, Any] = {
-        "type": (_literal(event_type), event_type),
+        "specversion": (_literal("1.0"), ...),
+        "type": (_literal(event_type), ...),
         "dataschema": (_literal(urn), urn),
         "data": (data, ...),
     }
@@ -183,7 +185,12 @@ def _literal(value: str) -> Any:
 
 
 def _upcast(old: _OldEnvelope, catalogue: Catalogue) -> Envelope:
-    event_type, data = catalogue.upcasts.apply(old.type, old.data)
+    try:
+        event_type, data = catalogue.upcasts.apply(old.type, old.data)
+    except (LookupError, TypeError, ValueError) as error:
+        # Old data is not validated before its upcast: what an upcast cannot read is poison.
+        reason = f"the upcast cannot read the data ({type(error).__name__})"
+        raise InvalidEvent(reason, where="$.data", contract=old.type) from error
     attributes = old.model_dump(mode="json", exclude_none=True)
     attributes |= {"type": event_type, "dataschema": SCHEMA_URN + event_type, "data": data}
     try:

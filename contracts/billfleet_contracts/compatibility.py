@@ -84,12 +84,10 @@ class _Comparison:
         for name in set(new.get("required", ())) - set(old.get("required", ())):
             reason = "became required" if name in old_fields else "a new field is required"
             yield Break(f"{where}.{name}", reason)
-        if (
-            new.get("additionalProperties") is False
-            and old.get("additionalProperties") is not False
-        ):
-            if "properties" in new:
-                yield Break(where, "unknown fields were accepted and no longer are")
+        old_rest = old.get("additionalProperties", True)
+        new_rest = new.get("additionalProperties", True)
+        if new_rest is not True and old_rest is not False and old_rest != new_rest:
+            yield Break(where, "other fields were accepted and no longer are")
         if "items" in new:
             yield from self.compare(old.get("items", {}), new["items"], f"{where}[]")
 

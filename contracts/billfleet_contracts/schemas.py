@@ -54,10 +54,12 @@ def find_drift(directory: Path, catalogue: Catalogue = CATALOGUE) -> list[str]:
             drift.append(f"{name} is missing: run `make schemas` and commit it.")
         elif path.read_text("utf-8") != render(document):
             drift.append(f"{name} is out of date: run `make schemas` and commit it.")
-    for old in sorted(catalogue.upcasts.old_types):
-        if not (directory / f"{old}.json").exists():
-            drift.append(f"{old}.json is missing: the schema of a version still read is kept.")
-    return drift
+    kept = (f"{old}.json" for old in sorted(catalogue.upcasts.old_types))
+    return drift + [
+        f"{name} is missing: the schema of a version that is still read is kept."
+        for name in kept
+        if not (directory / name).exists()
+    ]
 
 
 def write(directory: Path, catalogue: Catalogue = CATALOGUE) -> list[str]:

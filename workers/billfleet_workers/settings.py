@@ -40,8 +40,13 @@ class Settings(BaseSettings):
     home: Path = Field(default=Path(".billfleet"), description="State of the embedded stack.")
 
     database_pool_size: int = Field(default=8, ge=1, le=200)
-    receivers: int = Field(default=2, ge=1, le=32, description="Receive loops per queue.")
-    in_flight_max: int = Field(default=40, ge=10, le=2000, description="Messages per queue.")
+    receivers: int = Field(
+        default=2, ge=1, le=32, description="Receive loops per queue, ten messages each."
+    )
+    poll_wait_s: float = Field(default=20.0, ge=0, le=20, description="One long poll.")
+    lease_s: int | None = Field(
+        default=None, ge=3, le=3600, description="Default: each queue's visibility timeout."
+    )
     drain_deadline_s: float = Field(default=25.0, gt=0, le=110)
     dedupe_retain_s: int = Field(default=14 * 86400, ge=3600, description="Done records live.")
 

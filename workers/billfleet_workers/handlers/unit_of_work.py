@@ -7,10 +7,10 @@ is tried again, without any handler naming the database's errors itself.
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from billfleet_db import Database
-from billfleet_db.errors import DatabaseUnavailable, SerializationConflict
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from billfleet_db import Database
+from billfleet_db.errors import DatabaseUnavailable, SerializationConflict
 from billfleet_workers.runtime.errors import Transient, Unavailable
 
 

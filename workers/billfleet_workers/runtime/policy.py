@@ -41,11 +41,16 @@ class DeliveryPolicy:
     backoff_cap_s: float = 900.0
 
     @classmethod
-    def of(cls, spec: QueueSpec, *, retain_s: int) -> "DeliveryPolicy":
-        """The policy that follows from a queue's entry in the catalogue."""
+    def of(cls, spec: QueueSpec, *, retain_s: int, lease_s: int | None = None) -> "DeliveryPolicy":
+        """The policy that follows from a queue's entry in the catalogue.
+
+        `lease_s` replaces the queue's visibility timeout: shorter means that the work of a
+        worker that died is taken over sooner, and costs more heartbeats.
+        """
+        held_s = lease_s or spec.visibility_timeout_s
         return cls(
-            visibility_timeout_s=spec.visibility_timeout_s,
-            lease_s=spec.visibility_timeout_s,
+            visibility_timeout_s=held_s,
+            lease_s=held_s,
             deadline_s=spec.visibility_timeout_s * 5,
             attempts_max=max(1, spec.max_receive_count - 2),
             retain_s=retain_s,

@@ -85,6 +85,10 @@ class PaymentGateway(Protocol):
         """Why it can't be asked for this charge at all (`below_minimum`, …), or None."""
         ...
 
+    def decline_kind(self, code: str) -> DeclineKind:
+        """Whether a code that a webhook named is hard or soft."""
+        ...
+
     def request_body(self, charge: Charge) -> str:
         """The canonical request to save before the call. Pure; only where nothing is objected."""
         ...

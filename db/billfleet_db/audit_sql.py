@@ -1,0 +1,190 @@
+"""The questions that an audit asks, one query each; every row answered is a finding.
+
+Called by `verify`. Each query returns tenant_id, subject and message. BOOKS take :tenant_id (NULL
+for all) and :limit; GUARDS take the names of the roles.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from billfleet_db.ledger.reading import CAPTURED, REFUNDED
+
+_OF_TENANT = "(:tenant_id = {0}.tenant_id OR CAST(:tenant_id AS text) IS NULL)"
+
+# Money per bill, summed from the rows: what was charged, captured, refunded, reversals counted off.
+_MONEY = f"""
+    SELECT t.tenant_id, t.account_id, t.period_start,
+           sum(CASE WHEN d.kind = 'receivable' AND c.kind = 'revenue' THEN t.amount_minor
+                    WHEN d.kind = 'revenue' AND c.kind = 'receivable' THEN -t.amount_minor
+                    ELSE 0 END) AS charged,
+           sum({CAPTURED}) AS captured,
+           sum({REFUNDED}) AS refunded
+    FROM billing.transfers t
+    JOIN billing.ledger_accounts d ON d.ledger_account_id = t.debit_id
+    JOIN billing.ledger_accounts c ON c.ledger_account_id = t.credit_id
+    WHERE {_OF_TENANT.format("t")}
+    GROUP BY t.tenant_id, t.account_id, t.period_start
+"""
+_BILL = "b.account_id || ' ' || b.period_start AS subject"
+
+_UNBALANCED = f"""
+    SELECT tenant_id, currency AS subject,
+           'debits are ' || sum(debit) || ' and credits ' || sum(credit) AS message
+    FROM (
+      SELECT la.tenant_id, la.currency, t.amount_minor AS debit, 0 AS credit
+      FROM billing.transfers t JOIN billing.ledger_accounts la ON la.ledger_account_id = t.debit_id
+      WHERE {_OF_TENANT.format("t")}
+      UNION ALL
+      SELECT la.tenant_id, la.currency, 0, t.amount_minor
+      FROM billing.transfers t JOIN billing.ledger_accounts la ON la.ledger_account_id = t.credit_id
+      WHERE {_OF_TENANT.format("t")}
+    ) AS side
+    GROUP BY tenant_id, currency HAVING sum(debit) <> sum(credit) LIMIT :limit
+"""
+_CROSSED_SIDES = f"""
+    SELECT t.tenant_id, 'transfer ' || t.transfer_id AS subject,
+           'its sides belong to another tenant, currency or account, or do not exist' AS message
+    FROM billing.transfers t
+    LEFT JOIN billing.ledger_accounts d ON d.ledger_account_id = t.debit_id
+    LEFT JOIN billing.ledger_accounts c ON c.ledger_account_id = t.credit_id
+    WHERE {_OF_TENANT.format("t")} AND (
+      (d.tenant_id, d.currency, coalesce(d.account_id, t.account_id))
+        IS DISTINCT FROM (t.tenant_id, t.currency, t.account_id)
+      OR (c.tenant_id, c.currency, coalesce(c.account_id, t.account_id))
+        IS DISTINCT FROM (t.tenant_id, t.currency, t.account_id))
+    LIMIT :limit
+"""
+_WRONG_REVERSAL = f"""
+    SELECT t.tenant_id, 'transfer ' || t.transfer_id AS subject,
+           'it is not the exact opposite of transfer ' || t.reverses AS message
+    FROM billing.transfers t JOIN billing.transfers o ON o.transfer_id = t.reverses
+    WHERE {_OF_TENANT.format("t")} AND
+      (t.tenant_id, t.account_id, t.period_start, t.debit_id, t.credit_id, t.amount_minor,
+       t.currency)
+      IS DISTINCT FROM
+      (o.tenant_id, o.account_id, o.period_start, o.credit_id, o.debit_id, o.amount_minor,
+       o.currency)
+    LIMIT :limit
+"""
+_BILL_WITHOUT_CHARGE = f"""
+    SELECT b.tenant_id, {_BILL},
+           'its charge, transfer ' || b.charge_transfer_id || ', is missing or says another '
+           || 'amount, currency or period' AS message
+    FROM billing.bills b LEFT JOIN billing.transfers t ON t.transfer_id = b.charge_transfer_id
+    WHERE {_OF_TENANT.format("b")} AND
+      (t.kind, t.tenant_id, t.account_id, t.period_start, t.amount_minor, t.currency)
+      IS DISTINCT FROM
+      ('charge', b.tenant_id, b.account_id, b.period_start, b.amount_minor, b.currency)
+    LIMIT :limit
+"""
+_CHARGE_WITHOUT_BILL = f"""
+    SELECT b.tenant_id, {_BILL}, 'charge ' || b.transfer_id || ' has no bill' AS message
+    FROM billing.transfers b
+    WHERE b.kind = 'charge' AND {_OF_TENANT.format("b")} AND NOT EXISTS (
+      SELECT FROM billing.bills x WHERE x.charge_transfer_id = b.transfer_id)
+    LIMIT :limit
+"""
+_PAID = f"""
+    WITH money AS ({_MONEY})
+    SELECT b.tenant_id, {_BILL},
+           'it is ' || b.state || ', with ' || coalesce(m.captured, 0) || ' captured of '
+           || b.amount_minor || ' ' || b.currency AS message
+    FROM billing.bills b LEFT JOIN money m USING (tenant_id, account_id, period_start)
+    WHERE {_OF_TENANT.format("b")} AND CASE b.state
+      WHEN 'paid' THEN coalesce(m.captured, 0) <> b.amount_minor
+      ELSE coalesce(m.captured, 0) <> 0 END
+    LIMIT :limit
+"""
+_VOID = f"""
+    WITH money AS ({_MONEY})
+    SELECT b.tenant_id, {_BILL},
+           'it is ' || b.state || ', but ' || coalesce(m.charged, 0) || ' of '
+           || b.amount_minor || ' stand charged' AS message
+    FROM billing.bills b LEFT JOIN money m USING (tenant_id, account_id, period_start)
+    WHERE {_OF_TENANT.format("b")}
+      AND coalesce(m.charged, 0) <> CASE b.state WHEN 'void' THEN 0 ELSE b.amount_minor END
+    LIMIT :limit
+"""
+_OVER_REFUNDED = f"""
+    WITH b AS ({_MONEY})
+    SELECT b.tenant_id, {_BILL},
+           b.refunded || ' refunded of ' || b.captured || ' captured' AS message
+    FROM b WHERE b.refunded > b.captured LIMIT :limit
+"""
+_BILLED_TWICE = f"""
+    SELECT b.tenant_id, {_BILL}, 'it overlaps the bill from ' || b.other AS message
+    FROM (SELECT tenant_id, account_id, period_start,
+                 lag(period_start) OVER account AS other, lag(period_end) OVER account AS other_end
+          FROM billing.bills WHERE state <> 'void'
+          WINDOW account AS (PARTITION BY tenant_id, account_id ORDER BY period_start)) AS b
+    WHERE {_OF_TENANT.format("b")} AND b.period_start <= b.other_end
+    UNION ALL
+    SELECT b.tenant_id, {_BILL}, 'it was charged ' || count(*) || ' times' AS message
+    FROM billing.transfers b WHERE b.kind = 'charge' AND {_OF_TENANT.format("b")}
+    GROUP BY b.tenant_id, b.account_id, b.period_start HAVING count(*) > 1
+    LIMIT :limit
+"""
+_PERIOD_GAP = f"""
+    SELECT b.tenant_id, {_BILL}, 'nothing was billed after ' || b.other_end AS message
+    FROM (SELECT tenant_id, account_id, period_start, lag(period_end) OVER account AS other_end
+          FROM billing.bills
+          WINDOW account AS (PARTITION BY tenant_id, account_id ORDER BY period_start)) AS b
+    WHERE {_OF_TENANT.format("b")} AND b.period_start > b.other_end + 1
+    LIMIT :limit
+"""
+_NEXT_DATE = f"""
+    SELECT a.tenant_id, a.account_id AS subject,
+           'billed up to ' || max(b.period_end) || ', but due next on ' || a.rebilling_date
+             AS message
+    FROM billing.accounts a JOIN billing.bills b USING (tenant_id, account_id)
+    WHERE {_OF_TENANT.format("a")} AND a.state <> 'INACTIVE'
+    GROUP BY a.tenant_id, a.account_id HAVING a.rebilling_date <> max(b.period_end) + 1
+    LIMIT :limit
+"""
+
+BOOKS: Final[Mapping[str, str]] = {
+    "balance": _UNBALANCED,
+    "sides": _CROSSED_SIDES,
+    "reversal": _WRONG_REVERSAL,
+    "bill_charge": _BILL_WITHOUT_CHARGE,
+    "charge_bill": _CHARGE_WITHOUT_BILL,
+    "paid": _PAID,
+    "void": _VOID,
+    "refunded": _OVER_REFUNDED,
+    "billed_twice": _BILLED_TWICE,
+    "period_gap": _PERIOD_GAP,
+    "next_date": _NEXT_DATE,
+}
+
+_TRIGGERS = """
+    SELECT CAST(NULL AS text) AS tenant_id, 'billing.' || w.tab AS subject,
+           'trigger ' || w.trig || CASE WHEN t.tgname IS NULL THEN ' is missing'
+             ELSE ' is not enabled always' END AS message
+    FROM (SELECT tab, tab || suffix AS trig
+          FROM unnest(ARRAY['transfers', 'ledger_accounts', 'seals']) AS tab,
+               unnest(ARRAY['_append_only', '_no_truncate']) AS suffix) AS w
+    LEFT JOIN pg_trigger t
+      ON t.tgname = w.trig AND t.tgrelid = to_regclass('billing.' || w.tab)
+    WHERE t.tgenabled IS DISTINCT FROM 'A'
+      AND CAST(:app_role AS text) IS NOT NULL AND CAST(:owner_role AS text) IS NOT NULL
+"""
+_ROLES = """
+    SELECT CAST(NULL AS text) AS tenant_id, 'billing.' || w.tab AS subject,
+           'role ' || :app_role || ' ' || w.what AS message
+    FROM (
+      SELECT c.relname AS tab, r.rolname AS app, 'owns it or is a member of its owner' AS what
+      FROM pg_class c CROSS JOIN pg_roles r
+      WHERE c.relnamespace = to_regnamespace('billing') AND c.relkind = 'r'
+        AND (pg_has_role(r.oid, c.relowner, 'MEMBER') OR pg_has_role(r.oid, :owner_role, 'MEMBER'))
+      UNION ALL
+      SELECT c.relname, r.rolname, 'may ' || p
+      FROM pg_class c CROSS JOIN pg_roles r
+      CROSS JOIN unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) AS p
+      WHERE c.relnamespace = to_regnamespace('billing')
+        AND c.relname IN ('transfers', 'ledger_accounts', 'seals')
+        AND has_table_privilege(r.oid, c.oid, p)
+    ) AS w
+    WHERE w.app = :app_role
+"""
+
+GUARDS: Final[Mapping[str, str]] = {"triggers": _TRIGGERS, "roles": _ROLES}

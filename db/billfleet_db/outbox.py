@@ -1,0 +1,132 @@
+"""Events that must leave because their transaction committed, and the relay's view of them.
+
+Called by handlers, which add rows in the transaction that the events speak of, and by the relay,
+which takes, sends and marks them. It does not know what a body says or where SQS is.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+CHANNEL: Final = "billfleet_outbox"
+
+
+@dataclass(frozen=True, slots=True)
+class NewOutboxRow:
+    """An event on its way out; `event_id` is the envelope's id."""
+
+    tenant_id: str
+    event_id: str
+    event_type: str
+    route_kind: Literal["queue", "topic"]
+    route_name: str
+    group_id: str | None
+    dedupe_key: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """An event that waits to be sent."""
+
+    outbox_id: int
+    tenant_id: str
+    event_id: str
+    event_type: str
+    route_kind: Literal["queue", "topic"]
+    route_name: str
+    group_id: str | None
+    dedupe_key: str
+    body: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many events wait, and how long the oldest has waited."""
+
+    depth: int
+    oldest_age_s: float
+
+
+_ADD = text("""
+    INSERT INTO fleet.outbox
+      (tenant_id, event_id, event_type, route_kind, route_name, group_id, dedupe_key, body)
+    SELECT * FROM unnest(
+      CAST(:tenant_ids AS text[]), CAST(:event_ids AS text[]), CAST(:event_types AS text[]),
+      CAST(:route_kinds AS text[]), CAST(:route_names AS text[]), CAST(:group_ids AS text[]),
+      CAST(:dedupe_keys AS text[]), CAST(:bodies AS text[]))
+""")
+_TAKE = text("""
+    SELECT outbox_id, tenant_id, event_id, event_type, route_kind, route_name, group_id, dedupe_key,
+           body, created_at
+    FROM fleet.outbox WHERE sent_at IS NULL
+    ORDER BY outbox_id LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+""")
+_MARK_SENT = text("""
+    UPDATE fleet.outbox SET sent_at = :now
+    WHERE outbox_id = ANY(CAST(:outbox_ids AS bigint[])) AND sent_at IS NULL
+""")
+_PRUNE = text("""
+    DELETE FROM fleet.outbox WHERE outbox_id IN (
+      SELECT outbox_id FROM fleet.outbox WHERE sent_at < :before
+      ORDER BY sent_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+""")
+_BACKLOG = text("""
+    SELECT count(*) AS depth,
+           CAST(coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0) AS float8)
+             AS oldest_age_s
+    FROM fleet.outbox WHERE sent_at IS NULL
+""")
+
+
+async def add(connection: AsyncConnection, rows: Sequence[NewOutboxRow]) -> None:
+    """Put events into the outbox; they leave if and only if this transaction commits."""
+    if not rows:
+        return
+    await connection.execute(
+        _ADD,
+        {
+            "tenant_ids": [row.tenant_id for row in rows],
+            "event_ids": [row.event_id for row in rows],
+            "event_types": [row.event_type for row in rows],
+            "route_kinds": [row.route_kind for row in rows],
+            "route_names": [row.route_name for row in rows],
+            "group_ids": [row.group_id for row in rows],
+            "dedupe_keys": [row.dedupe_key for row in rows],
+            "bodies": [row.body for row in rows],
+        },
+    )
+
+
+async def take(connection: AsyncConnection, limit: int) -> list[OutboxRow]:
+    """Return the oldest waiting events, held for this transaction alone.
+
+    Another relay meanwhile gets the next ones. Ending the transaction without `mark_sent` gives
+    them back.
+    """
+    found = await connection.execute(_TAKE, {"limit": limit})
+    return [OutboxRow(**row) for row in found.mappings()]
+
+
+async def mark_sent(connection: AsyncConnection, outbox_ids: Iterable[int], now: datetime) -> int:
+    """Record that these events have left; returns how many had not been marked before."""
+    done = await connection.execute(_MARK_SENT, {"outbox_ids": sorted(outbox_ids), "now": now})
+    return done.rowcount
+
+
+async def prune(connection: AsyncConnection, before: datetime, limit: int = 10_000) -> int:
+    """Delete at most `limit` events sent before the given time; returns how many went."""
+    done = await connection.execute(_PRUNE, {"before": before, "limit": limit})
+    return done.rowcount
+
+
+async def depth_and_age(connection: AsyncConnection) -> Backlog:
+    """Return how many events wait and for how long, by the database's own clock."""
+    found = await connection.execute(_BACKLOG)
+    return Backlog(**found.mappings().one())

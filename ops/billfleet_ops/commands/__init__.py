@@ -1,0 +1,1 @@
+"""The commands of `billfleet`, one module each; `cli` assembles them."""

@@ -1,0 +1,53 @@
+"""`billfleet migrate`: brings the database to the schema of this version.
+
+The migrations themselves are the database room's; this module asks for them and says what was
+done.
+"""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from billfleet_db import migrate as migrations
+from billfleet_db.errors import redacted
+from billfleet_ops.configuration import load_settings
+from billfleet_ops.exits import Exit
+from billfleet_ops.output import Output
+from billfleet_ops.teaching import lesson
+
+EPILOG = lesson(
+    ("billfleet migrate --check", "say what is pending; exit 1 when something is"),
+    (
+        "MIGRATION_DATABASE_URL=postgresql://owner@db/billfleet billfleet migrate",
+        "migrate as the owner, who is not the role that workers use",
+    ),
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("migrate", epilog=EPILOG)(migrate)
+
+
+def migrate(
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; say what is pending.")
+    ] = False,
+) -> None:
+    """Bring the database to the schema of this version.
+
+    All pending migrations run in one transaction: either all of them are done, or none. Two
+    at once are safe. The login is MIGRATION_DATABASE_URL, or DATABASE_URL when that is unset.
+    """
+    output = Output()
+    url = load_settings().migration_url().get_secret_value()
+    pending = asyncio.run(migrations.pending(url))
+    if not pending:
+        output.say(f"{redacted(url)} is at {migrations.head()}; nothing is pending.")
+        return
+    if check:
+        output.say(f"{redacted(url)} lacks: {', '.join(pending)}. Run `billfleet migrate`.")
+        raise typer.Exit(Exit.FAILED)
+    asyncio.run(migrations.upgrade(url))
+    output.say(f"{redacted(url)}: applied {', '.join(pending)}.")

@@ -1,0 +1,193 @@
+"""`billfleet sweep rebill` and `sweep collect`: enqueue what is due.
+
+Timers and people run them, as often as they like. The sweeps themselves are the workers', reached
+through `billfleet_workers.main`; this module shows how far they are and what they found.
+"""
+
+import asyncio
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from billfleet_contracts import TENANT_PATTERN
+from billfleet_ops.configuration import load_settings
+from billfleet_ops.errors import OpsError, Refused, UsageWrong
+from billfleet_ops.exits import Exit
+from billfleet_ops.output import Cell, Output
+from billfleet_ops.teaching import lesson
+
+if TYPE_CHECKING:
+    from billfleet_workers.main import CollectReport, SweepReport
+
+TENANTS_SHOWN_MAX = 20
+REBILL_EPILOG = lesson(
+    ("billfleet sweep rebill --dry-run", "count what is due and enqueue nothing"),
+    ("billfleet sweep rebill", "enqueue it; run it every hour, since days begin at every hour"),
+    ("billfleet sweep rebill --as-of 2026-03-01", "as if it were that day for every account"),
+    ("billfleet sweep rebill --tenant acme --json | jq .periods", "one tenant, for a program"),
+)
+COLLECT_EPILOG = lesson(
+    ("billfleet sweep collect", "enqueue bills and checks whose moment has come"),
+    ("billfleet sweep collect --dry-run --json", "only count them, for a program"),
+)
+
+sweeps = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+TenantOption = Annotated[
+    str | None, typer.Option("--tenant", metavar="TENANT", help="Only this tenant's accounts.")
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Count; enqueue nothing.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="For a program.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group of commands."""
+    app.add_typer(
+        sweeps,
+        name="sweep",
+        help="Enqueue what is due: accounts to rebill, bills to collect.",
+        epilog=lesson(("billfleet sweep rebill --dry-run", "what would be billed now")),
+    )
+
+
+@sweeps.command("rebill", epilog=REBILL_EPILOG)
+def rebill(
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            "--as-of",
+            formats=["%Y-%m-%d"],
+            metavar="DATE",
+            help="Bill up to this day instead of each account's own today.",
+        ),
+    ] = None,
+    tenant: TenantOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Enqueue every account whose rebilling date has come in its own time zone.
+
+    Missed periods are caught up oldest first, so many per account and run
+    (BILLFLEET_CATCH_UP_PERIODS_MAX); an account that has more stays due. It is safe to run this
+    twice, at the same time, or again after a crash: no period is ever charged twice. It ends
+    with 1 when something could not be enqueued; that is still due, and the next run takes it up.
+    """
+    # Imported here, because no other command should wait for the whole fleet to load.
+    from billfleet_workers.main import HorizonExceeded, sweep_rebill
+
+    settings, day = load_settings(), as_of.date() if as_of else None
+    with _progress(lambda found: f"{found.accounts:,} accounts, {found.periods:,} periods") as told:
+        try:
+            report = asyncio.run(
+                sweep_rebill(
+                    settings, as_of=day, tenant=checked(tenant), dry_run=dry_run, progress=told
+                )
+            )
+        except HorizonExceeded as error:
+            raise beyond_horizon(error) from error
+    show(report, rebill_rows(report), as_json=as_json, output=Output())
+
+
+@sweeps.command("collect", epilog=COLLECT_EPILOG)
+def collect(
+    tenant: TenantOption = None, dry_run: DryRunOption = False, as_json: JsonOption = False
+) -> None:
+    """Enqueue bills whose next attempt is due, and attempts whose outcome is not known.
+
+    It is the net under collection: what got lost on the way, what dunning has put off until now,
+    and what must be asked of the gateway. Run it every few minutes; repeats do no harm.
+    """
+    from billfleet_workers.main import sweep_collect
+
+    settings = load_settings()
+    with _progress(lambda found: f"{found.bills:,} bills, {found.checks:,} checks") as told:
+        report = asyncio.run(
+            sweep_collect(settings, tenant=checked(tenant), dry_run=dry_run, progress=told)
+        )
+    show(report, collect_rows(report), as_json=as_json, output=Output())
+
+
+def checked(tenant: str | None) -> str | None:
+    """The tenant as it was given; raises UsageWrong where it can be no tenant's id."""
+    if tenant is not None and not re.fullmatch(TENANT_PATTERN, tenant):
+        raise UsageWrong(
+            f"{tenant!r} is not a tenant id",
+            where="--tenant",
+            remedy="Use lower case letters, digits and hyphens, such as acme-west.",
+        )
+    return tenant
+
+
+def beyond_horizon(error: Exception) -> Refused:
+    """The guard against a wrong clock or a typing error, in an operator's words."""
+    return Refused(
+        str(error),
+        where="--as-of",
+        remedy="Check the date and the clock. BILLFLEET_HORIZON_DAYS sets how far ahead may be "
+        "billed.",
+    )
+
+
+def rebill_rows(report: "SweepReport") -> list[tuple[Cell, ...]]:
+    """What a person wants to know of a rebill sweep."""
+    rows: list[tuple[Cell, ...]] = [
+        ("accounts due", report.accounts),
+        ("periods to bill", report.periods),
+        ("accounts with more than one run bills", report.accounts_behind),
+        ("accounts put off until tomorrow", report.accounts_waiting),
+        ("accounts without a valid time zone", report.accounts_sick),
+    ]
+    ranked = sorted(report.accounts_by_tenant.items(), key=lambda one: (-one[1], one[0]))
+    if len(ranked) > 1:
+        rows += [(f"  of {tenant}", count) for tenant, count in ranked[:TENANTS_SHOWN_MAX]]
+    return rows
+
+
+def collect_rows(report: "CollectReport") -> list[tuple[Cell, ...]]:
+    """What a person wants to know of a collect sweep."""
+    return [("bills to collect", report.bills), ("attempts to ask about", report.checks)]
+
+
+def show(
+    report: "SweepReport | CollectReport",
+    rows: Sequence[Sequence[Cell]],
+    *,
+    as_json: bool,
+    output: Output,
+) -> None:
+    """Print the report; raises when something could not be enqueued."""
+    if as_json:
+        output.json({**asdict(report), "is_complete": report.is_complete})
+        if not report.is_complete:
+            raise typer.Exit(Exit.FAILED)
+        return
+    sent = "messages that would be sent" if report.is_dry_run else "messages sent"
+    output.table(("found", "count"), [*rows, (sent, report.sent.messages)])
+    if report.is_complete:
+        return
+    stopped = ", and the sweep stopped there" if report.sent.is_cut_short else ""
+    raise OpsError(
+        f"{report.sent.failed} messages could not be sent{stopped}: "
+        f"{'; '.join(report.sent.reasons)}",
+        where="SQS",
+        remedy="Repair what is named (`billfleet doctor`) and run the sweep again: what was not "
+        "sent is still due.",
+    )
+
+
+@contextmanager
+def _progress(words: Callable[..., str]) -> Iterator[Callable[..., None]]:
+    """A line on the terminal that says how far a sweep is; nothing where there is none."""
+    console = Console(stderr=True)
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with console.status("Looking for what is due") as status:
+        yield lambda found: status.update(f"Found {words(found)}")

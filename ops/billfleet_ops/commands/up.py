@@ -1,0 +1,92 @@
+"""`billfleet up`: the embedded stack and the whole fleet in one process.
+
+It starts what the environment leaves open, runs every worker until Ctrl-C, and stops it all in
+the opposite order. Servers are `local.stack`'s, workers are `billfleet_workers.main`'s.
+"""
+
+import asyncio
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from billfleet_ops.configuration import home_directory, load_settings
+from billfleet_ops.errors import OpsError, Refused
+from billfleet_ops.local.stack import EmbeddedStack
+from billfleet_ops.local.substitution import adopt
+from billfleet_ops.output import Output
+from billfleet_ops.teaching import lesson
+
+EPILOG = lesson(
+    ("billfleet up", "start, or start again with the data of last time"),
+    ("billfleet up --fresh", "delete the embedded data first, after asking"),
+    (
+        "DATABASE_URL=postgresql://billfleet_app@db/billfleet billfleet up",
+        "use that database; only the AWS endpoint is embedded",
+    ),
+    ("billfleet status", "in a second terminal, in the same directory: it finds this fleet"),
+)
+DEFAULT_STACK = "billfleet-local"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("up", epilog=EPILOG)(up)
+
+
+def up(
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete the embedded data first.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before deleting.")] = False,
+    postgres_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Default: the one of last time.")
+    ] = None,
+    aws_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Default: the one of last time.")
+    ] = None,
+) -> None:
+    """Run PostgreSQL, an AWS endpoint and the whole fleet on this machine, until Ctrl-C.
+
+    The data lives in BILLFLEET_HOME (./.billfleet) and survives a restart. DATABASE_URL,
+    AWS_ENDPOINT_URL, or AWS credentials together with BILLFLEET_STACK replace the embedded
+    server by a real one, which is then neither migrated nor deployed to.
+    """
+    # Imported here, because no other command should wait for the whole fleet to load.
+    from billfleet_workers.main import WORKERS, run_fleet
+
+    output = Output()
+    home = home_directory()
+    if fresh and not yes:
+        _ask(str(home))
+    stack = EmbeddedStack(
+        home,
+        environ=dict(os.environ),
+        stack=os.environ.get("BILLFLEET_STACK") or DEFAULT_STACK,
+        postgres_port=postgres_port,
+        aws_port=aws_port,
+        say=output.note,
+    )
+    with stack.running(fresh=fresh):
+        adopt(stack.environment(), os.environ)
+        settings = load_settings()
+        running = f"The fleet runs: {', '.join(WORKERS)}. Ctrl-C drains and stops it."
+        report = asyncio.run(run_fleet(settings, list(WORKERS), ready=lambda: output.note(running)))
+    if not report.adds_up:
+        raise OpsError(
+            "The drain does not add up: not every received message is accounted for",
+            where=f"stack {settings.stack}",
+            remedy="They are delivered again at the next `billfleet up`.",
+        )
+
+
+def _ask(home: str) -> None:
+    if not sys.stdin.isatty():
+        raise Refused(
+            "--fresh deletes all embedded data, and nobody is here to be asked",
+            where=home,
+            remedy="Give --yes as well if that is meant.",
+        )
+    if not typer.confirm(f"Delete the embedded database and queues in {home}?"):
+        raise Refused(
+            "Nothing was deleted", where=home, remedy="Leave out --fresh to keep the data."
+        )

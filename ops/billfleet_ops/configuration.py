@@ -1,0 +1,60 @@
+"""The settings that every command starts from.
+
+Commands call `load_settings`. It completes the environment with the addresses of the embedded
+stack that runs in this home, so that a second terminal finds the fleet of the first, and says
+in an operator's words which variable is wrong. It connects to nothing.
+"""
+
+import os
+from collections.abc import MutableMapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from billfleet_ops.clients import Clients
+from billfleet_ops.errors import ConfigurationWrong
+from billfleet_ops.local.home import Home
+from billfleet_ops.local.substitution import adopt, applicable
+from billfleet_workers.settings import Settings
+
+DEFAULT_HOME = ".billfleet"
+
+
+def home_directory(environ: MutableMapping[str, str] = os.environ) -> Path:
+    """Where the embedded stack and crash reports live (BILLFLEET_HOME)."""
+    return Path(environ.get("BILLFLEET_HOME") or DEFAULT_HOME)
+
+
+def load_settings(environ: MutableMapping[str, str] = os.environ) -> Settings:
+    """The settings, after what the environment leaves open is taken from a running stack."""
+    published = Home(home_directory(environ)).published()
+    adopt(applicable(published, environ), environ)
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise settings_wrong(error) from None
+
+
+def settings_wrong(error: ValidationError) -> ConfigurationWrong:
+    """Every wrong variable with its reason, and never its value, which may be a secret."""
+    problems = [
+        f"{variable_of(str(problem['loc'][0]) if problem['loc'] else '?')}: {problem['msg']}"
+        for problem in error.errors(include_input=False, include_url=False)
+    ]
+    return ConfigurationWrong(
+        f"The settings cannot be used: {'; '.join(problems)}",
+        where="environment variables",
+        remedy="Correct or unset these variables. README lists all of them with defaults.",
+    )
+
+
+def variable_of(field: str) -> str:
+    """The environment variable of a settings field."""
+    if field in Settings.model_fields and Settings.model_fields[field].validation_alias is None:
+        return f"BILLFLEET_{field.upper()}"
+    return field.upper()
+
+
+def clients_of(settings: Settings) -> Clients:
+    """AWS clients as the settings say."""
+    return Clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url)

@@ -1,0 +1,88 @@
+"""Figures of the queues and their dead-letter queues, read without receiving a message.
+
+`status` and `doctor` show them. SQS tells counts; ages come from CloudWatch, which AWS has and
+the embedded endpoint has not: there an age is unknown. It knows the catalogue and no database.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from billfleet_contracts import QUEUES
+from billfleet_ops.clients import Clients, aws_errors_mapped
+from billfleet_ops.resources import NOT_THERE
+
+AGE_METRIC = "ApproximateAgeOfOldestMessage"
+AGE_WINDOW = timedelta(minutes=10)
+AGE_PERIOD_S = 60
+
+
+@dataclass(frozen=True)
+class QueueFigures:
+    """One queue as it is now; the counts are SQS's approximations."""
+
+    name: str
+    is_dead_letter: bool
+    exists: bool
+    waiting: int | None = None
+    in_flight: int | None = None
+    delayed: int | None = None
+    oldest_age_s: float | None = None
+
+
+def figures(clients: Clients, stack: str, now: datetime) -> list[QueueFigures]:
+    """Every queue of the catalogue and its dead-letter queue."""
+    with aws_errors_mapped(clients):
+        return [
+            _figures_of(clients, name, is_dead_letter=is_dead_letter, now=now)
+            for name, is_dead_letter in _names(stack)
+        ]
+
+
+def _names(stack: str) -> Iterator[tuple[str, bool]]:
+    for spec in QUEUES.values():
+        yield spec.physical_name(stack), False
+        yield spec.dlq_physical_name(stack), True
+
+
+def _figures_of(
+    clients: Clients, name: str, *, is_dead_letter: bool, now: datetime
+) -> QueueFigures:
+    try:
+        url = clients.sqs.get_queue_url(QueueName=name)["QueueUrl"]
+        answer: Any = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") not in NOT_THERE:
+            raise
+        return QueueFigures(name, is_dead_letter, exists=False)
+    said = answer["Attributes"]
+    return QueueFigures(
+        name,
+        is_dead_letter,
+        exists=True,
+        waiting=int(said["ApproximateNumberOfMessages"]),
+        in_flight=int(said["ApproximateNumberOfMessagesNotVisible"]),
+        delayed=int(said["ApproximateNumberOfMessagesDelayed"]),
+        oldest_age_s=_oldest_age_s(clients, name, now),
+    )
+
+
+def _oldest_age_s(clients: Clients, name: str, now: datetime) -> float | None:
+    """The last value that CloudWatch has; None without it, without permission, without data."""
+    try:
+        answer = clients.cloudwatch.get_metric_statistics(
+            Namespace="AWS/SQS",
+            MetricName=AGE_METRIC,
+            Dimensions=[{"Name": "QueueName", "Value": name}],
+            StartTime=now - AGE_WINDOW,
+            EndTime=now,
+            Period=AGE_PERIOD_S,
+            Statistics=["Maximum"],
+        )
+    except (BotoCoreError, ClientError):
+        return None
+    points = sorted(answer.get("Datapoints", []), key=lambda point: point["Timestamp"])
+    return float(points[-1]["Maximum"]) if points else None

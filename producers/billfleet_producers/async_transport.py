@@ -1,0 +1,131 @@
+"""The async way to AWS: runs the call scripts over aiobotocore clients.
+
+Made by `Producer` when it opens, which is the first moment at which aiobotocore is imported. It
+decides nothing: what to ask is in `calls`, what errors mean in `aws_errors`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Generator, Mapping
+from contextlib import AsyncExitStack
+from typing import Any, Protocol, TypeVar, cast
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore.exceptions import BotoCoreError, ClientError
+
+from billfleet_contracts import Route
+from billfleet_producers import calls
+from billfleet_producers.aws_errors import map_call_error, map_setup_error
+from billfleet_producers.calls import AwsCall, Service
+from billfleet_producers.connection import Connection
+from billfleet_producers.packing import Batch
+from billfleet_producers.sending import Answer
+
+Result = TypeVar("Result")
+
+_WHOLE_BODY_BYTES_MAX = 2**20
+
+
+class AsyncClients(Protocol):
+    """Where the transport gets its clients; tests script one."""
+
+    async def client(self, service: Service) -> Any:
+        """The client of a service, made once."""
+
+    async def close(self) -> None:
+        """Close every client made."""
+
+
+class AiobotocoreClients:
+    """Clients of the ordinary AWS configuration, each made when it is first needed."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._arguments = connection.client_arguments()
+        self._config = AioConfig(**connection.config_arguments())
+        self._session = get_session()
+        self._stack = AsyncExitStack()
+        self._clients: dict[str, Any] = {}
+
+    async def client(self, service: Service) -> Any:
+        """The client of a service; the transport never asks twice at once."""
+        if service not in self._clients:
+            create = cast("Any", self._session.create_client)
+            making = create(service, config=self._config, **self._arguments)
+            client = await self._stack.enter_async_context(making)
+            client.meta.events.register(f"before-send.{service}", _stream_large_body)
+            self._clients[service] = client
+        return self._clients[service]
+
+    async def close(self) -> None:
+        """Close every client made."""
+        await self._stack.aclose()
+
+
+def _stream_large_body(request: Any, **_: object) -> None:
+    # aiohttp warns about larger bodies given as bytes, and a full batch in JSON is larger.
+    if isinstance(request.body, bytes) and len(request.body) > _WHOLE_BODY_BYTES_MAX:
+        request.body = io.BytesIO(request.body)
+
+
+class AsyncAwsTransport:
+    """Sends batches; finds each queue and topic once."""
+
+    def __init__(self, connection: Connection, clients: AsyncClients | None = None) -> None:
+        self._connection = connection
+        self._clients: AsyncClients = clients or AiobotocoreClients(connection)
+        self._addresses: dict[Route, str] = {
+            Route("topic", name): arn for name, arn in connection.topic_arns.items()
+        }
+        self._finding = asyncio.Lock()
+        self._making = asyncio.Lock()
+
+    async def send(self, batch: Batch) -> list[Answer]:
+        """One answer per message.
+
+        Raises:
+            ProducerError: the call as a whole failed.
+        """
+        name = batch.route.physical_name(self._connection.stack)
+        return await self._run(calls.send(batch, await self._address(batch.route)), name)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._clients.close()
+
+    async def _address(self, route: Route) -> str:
+        async with self._finding:
+            if route not in self._addresses:
+                stack = self._connection.stack
+                region = (
+                    "" if route.kind == "queue" else (await self._client("sns")).meta.region_name
+                )
+                script = calls.find_address(route, stack, region)
+                self._addresses[route] = await self._run(script, route.physical_name(stack))
+            return self._addresses[route]
+
+    async def _client(self, service: Service) -> Any:
+        try:
+            async with self._making:
+                return await self._clients.client(service)
+        except (BotoCoreError, ValueError) as error:
+            raise map_setup_error(error) from error
+
+    async def _run(
+        self, script: Generator[AwsCall, Mapping[str, Any], Result], destination: str
+    ) -> Result:
+        try:
+            call = next(script)
+            while True:
+                call = script.send(await self._ask(call, destination))
+        except StopIteration as finished:
+            return cast("Result", finished.value)
+
+    async def _ask(self, call: AwsCall, destination: str) -> Mapping[str, Any]:
+        method = getattr(await self._client(call.service), call.operation)
+        try:
+            return cast("Mapping[str, Any]", await method(**call.parameters))
+        except (BotoCoreError, ClientError, OSError) as error:
+            raise map_call_error(error, destination) from error

@@ -1,0 +1,199 @@
+"""What the conformance suites run over: each port in memory, and on its real service.
+
+The real ones speak to the emulator of `fixtures_stack`.
+"""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from billfleet_ops.clients import Clients
+from billfleet_workers.adapters.aws_client import AwsClients
+from billfleet_workers.adapters.aws_publisher import AwsPublisher
+from billfleet_workers.adapters.dynamodb import DynamoDedupeStore
+from billfleet_workers.adapters.memory_dedupe import MemoryDedupeStore
+from billfleet_workers.adapters.memory_publisher import MemoryPublisher
+from billfleet_workers.adapters.memory_queue import MemoryQueue
+from billfleet_workers.adapters.sqs import SqsQueue
+from billfleet_workers.adapters.statsd import StatsdMetrics
+from billfleet_workers.runtime.clock import ManualClock, SystemClock
+from billfleet_workers.runtime.ports.dedupe import DedupeStore
+from billfleet_workers.runtime.ports.publisher import Publisher
+from billfleet_workers.runtime.ports.queue import Queue
+from port_benches import (
+    MAX_RECEIVE_COUNT,
+    AwsPublisherBench,
+    DedupeBench,
+    MemoryMetricsBench,
+    MemoryPublisherBench,
+    MemoryQueueBench,
+    MetricsBench,
+    PublisherBench,
+    QueueBench,
+    Receiver,
+    SqsQueueBench,
+    StatsdMetricsBench,
+)
+
+
+@pytest.fixture
+def aws_clients(aws_environment: dict[str, str]) -> AwsClients:
+    """The adapters' clients, on the emulator."""
+    return AwsClients(
+        region=aws_environment["AWS_REGION"], endpoint_url=aws_environment["AWS_ENDPOINT_URL"]
+    )
+
+
+@pytest.fixture
+def nowhere(aws_environment: dict[str, str]) -> AwsClients:
+    """The adapters' clients, on a port that nobody listens on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    return AwsClients(region=aws_environment["AWS_REGION"], endpoint_url=f"http://127.0.0.1:{port}")
+
+
+@pytest.fixture(params=["memory", "sqs"])
+async def queue_bench(request: pytest.FixtureRequest) -> AsyncIterator[QueueBench]:
+    """A queue with its dead-letter queue, empty."""
+    if request.param == "memory":
+        yield MemoryQueueBench()
+        return
+    create: Callable[..., str] = request.getfixturevalue("create_queue")
+    aws: Clients = request.getfixturevalue("aws")
+    dlq_url = create("rebill-dlq")
+    described = aws.sqs.get_queue_attributes(QueueUrl=dlq_url, AttributeNames=["QueueArn"])
+    redrive = {
+        "deadLetterTargetArn": described["Attributes"]["QueueArn"],
+        "maxReceiveCount": MAX_RECEIVE_COUNT,
+    }
+    url = create("rebill", {"RedrivePolicy": json.dumps(redrive)})
+    clients: AwsClients = request.getfixturevalue("aws_clients")
+    queue = await SqsQueue.open(clients, stack=request.getfixturevalue("stack_name"), name="rebill")
+    yield SqsQueueBench(queue, aws, url, dlq_url)
+    await queue.close()
+
+
+@pytest.fixture(params=["memory", "sqs"])
+async def away_queue(request: pytest.FixtureRequest) -> AsyncIterator[Queue]:
+    """A queue whose service can't be reached."""
+    if request.param == "memory":
+        queue = MemoryQueue("rebill", SystemClock())
+        queue.faults.take_away()
+        yield queue
+        return
+    nowhere: AwsClients = request.getfixturevalue("nowhere")
+    sqs = await SqsQueue.open(nowhere, stack="test", name="rebill")
+    yield sqs
+    await sqs.close()
+
+
+def manual_clock() -> ManualClock:
+    """A clock that starts now, so that no record looks expired to the emulator."""
+    return ManualClock(datetime.now(UTC))
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+async def dedupe_bench(request: pytest.FixtureRequest) -> AsyncIterator[DedupeBench]:
+    """An empty dedupe store whose time stands still."""
+    clock = manual_clock()
+    if request.param == "memory":
+        yield DedupeBench(MemoryDedupeStore(clock), clock)
+        return
+    stack: str = request.getfixturevalue("dedupe_stack")
+    clients: AwsClients = request.getfixturevalue("aws_clients")
+    store = await DynamoDedupeStore.open(clients, stack=stack, clock=clock)
+    yield DedupeBench(store, clock)
+    await store.close()
+
+
+@pytest.fixture
+def dedupe_stack(aws: Clients, stack_name: str) -> str:
+    """A stack that has the dedupe table, and nothing else."""
+    aws.dynamodb.create_table(
+        TableName=f"{stack_name}-dedupe",
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return stack_name
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+async def away_store(request: pytest.FixtureRequest) -> AsyncIterator[DedupeStore]:
+    """A dedupe store whose service can't be reached."""
+    if request.param == "memory":
+        store = MemoryDedupeStore(SystemClock())
+        store.faults.take_away()
+        yield store
+        return
+    nowhere: AwsClients = request.getfixturevalue("nowhere")
+    dynamodb = await DynamoDedupeStore.open(nowhere, stack="test", clock=SystemClock())
+    yield dynamodb
+    await dynamodb.close()
+
+
+@pytest.fixture(params=["memory", "aws"])
+async def publisher_bench(request: pytest.FixtureRequest) -> AsyncIterator[PublisherBench]:
+    """A publisher with the queue `rebill` and the topic `events`, to which a queue listens."""
+    if request.param == "memory":
+        yield MemoryPublisherBench()
+        return
+    aws: Clients = request.getfixturevalue("aws")
+    create: Callable[..., str] = request.getfixturevalue("create_queue")
+    stack: str = request.getfixturevalue("stack_name")
+    urls = {"rebill": create("rebill"), "events": create("listener")}
+    topic_arn = aws.sns.create_topic(Name=f"{stack}-events")["TopicArn"]
+    described = aws.sqs.get_queue_attributes(QueueUrl=urls["events"], AttributeNames=["QueueArn"])
+    aws.sns.subscribe(
+        TopicArn=topic_arn,
+        Protocol="sqs",
+        Endpoint=described["Attributes"]["QueueArn"],
+        Attributes={"RawMessageDelivery": "true"},
+    )
+    clients: AwsClients = request.getfixturevalue("aws_clients")
+    publisher = await AwsPublisher.open(clients, stack=stack)
+    yield AwsPublisherBench(publisher, aws, urls)
+    await publisher.close()
+
+
+@pytest.fixture(params=["memory", "aws"])
+async def away_publisher(request: pytest.FixtureRequest) -> AsyncIterator[Publisher]:
+    """A publisher whose services can't be reached."""
+    if request.param == "memory":
+        publisher = MemoryPublisher()
+        publisher.faults.take_away()
+        yield publisher
+        return
+    nowhere: AwsClients = request.getfixturevalue("nowhere")
+    real = await AwsPublisher.open(nowhere, stack="test")
+    yield real
+    await real.close()
+
+
+@pytest.fixture
+async def statsd_receiver() -> AsyncIterator[tuple[Receiver, int]]:
+    """A UDP socket that listens, and its port."""
+    transport, receiver = await asyncio.get_running_loop().create_datagram_endpoint(
+        Receiver, local_addr=("127.0.0.1", 0)
+    )
+    yield receiver, transport.get_extra_info("sockname")[1]
+    transport.close()
+
+
+@pytest.fixture(params=["memory", "statsd"])
+async def metrics_bench(
+    request: pytest.FixtureRequest, statsd_receiver: tuple[Receiver, int]
+) -> AsyncIterator[MetricsBench]:
+    """Metrics, and what of them arrived."""
+    if request.param == "memory":
+        yield MemoryMetricsBench()
+        return
+    receiver, port = statsd_receiver
+    metrics = StatsdMetrics("127.0.0.1", port)
+    yield StatsdMetricsBench(metrics, receiver)
+    metrics.close()

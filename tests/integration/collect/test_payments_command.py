@@ -1,0 +1,104 @@
+"""`billfleet payments`, as an operator uses it, up to what the worker then records."""
+
+import asyncio
+import json
+
+import pytest
+
+from billfleet_contracts import PaymentReported
+from billfleet_ops import cli
+from billfleet_ops.exits import Exit
+from billfleet_workers.adapters.memory_payments import Step
+from billfleet_workers.handlers.collect import CollectPolicy
+from billfleet_workers.runtime.ports.payments import Unknown
+from collect_world import DAY_S, World, key, left
+
+
+@pytest.fixture
+async def stuck(world: World, database_url: str, monkeypatch: pytest.MonkeyPatch) -> World:
+    """An account whose attempt nobody asks about any more."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    world.policy = CollectPolicy(check_delays=())
+    await world.seed("a1")
+    world.gateway.script("pm-a1", Step(Unknown("500")))
+    await world.collect()
+    return world
+
+
+async def run(*arguments: str) -> int:
+    return await asyncio.to_thread(cli.run, ["payments", *arguments])
+
+
+async def carried_home(world: World) -> None:
+    """What the relay and the collect worker do with the outbox."""
+    for envelope in await left(world.database, PaymentReported):
+        assert isinstance(envelope.data, PaymentReported)
+        await world.handler().handle(world.work(envelope.data))
+
+
+async def test_attempts_that_wait_for_a_person_are_listed(
+    stuck: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """R24"""
+    assert await run("unresolved", "--json") == Exit.FAILED
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["attempt_key"], found["state"]) == (key(), "unknown")
+
+
+async def test_operator_says_that_it_was_paid(stuck: World) -> None:
+    """R24"""
+    assert await run("resolve", key(), "--succeeded", "pi_9", "--yes") == Exit.OK
+    await carried_home(stuck)
+    assert await stuck.payments() == [("payment", "a1", 2985)]
+    assert await run("unresolved") == Exit.OK
+
+
+async def test_operator_says_that_it_was_declined(stuck: World) -> None:
+    """R24"""
+    assert await run("resolve", key(), "--declined", "lost_in_transit", "--yes") == Exit.OK
+    await carried_home(stuck)
+    assert (await stuck.bill()).collection_note == "declined"
+    assert await stuck.state() == "PAST_DUE"
+
+
+async def test_nothing_happens_without_yes(stuck: World) -> None:
+    assert await run("resolve", key(), "--succeeded", "pi_9") == Exit.REFUSED
+    assert await left(stuck.database, PaymentReported) == []
+
+
+async def test_concluded_attempt_cannot_be_resolved(stuck: World) -> None:
+    """R24: only open rows, and the state is read under lock."""
+    await run("resolve", key(), "--succeeded", "pi_9", "--yes")
+    await carried_home(stuck)
+    assert await run("resolve", key(), "--declined", "x", "--yes") == Exit.REFUSED
+
+
+async def test_attempt_in_a_workers_hands_cannot_be_resolved(stuck: World) -> None:
+    """R24"""
+    await stuck.execute("UPDATE billing.attempts SET leased_until = now() + interval '1 day'")
+    assert await run("resolve", key(), "--succeeded", "pi_9", "--yes") == Exit.REFUSED
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (key(), "--yes"),
+        (key(), "--succeeded", "a", "--declined", "b", "--yes"),
+        (key(), "--declined", "with spaces", "--yes"),
+        ("acme:nobody:2026-03-01:1", "--succeeded", "pi_9", "--yes"),
+    ],
+)
+async def test_wrong_arguments_are_a_matter_of_usage(
+    stuck: World, arguments: tuple[str, ...]
+) -> None:
+    assert await run("resolve", *arguments) == Exit.USAGE
+    assert await left(stuck.database, PaymentReported) == []
+
+
+async def test_attempts_of_an_account_are_shown(
+    stuck: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await stuck.pass_time(DAY_S)
+    assert await run("show", "a1", "--tenant", "acme") == Exit.OK
+    assert key() in capsys.readouterr().out
+    assert await run("show", "a2", "--tenant", "acme") == Exit.USAGE

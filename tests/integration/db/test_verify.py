@@ -1,0 +1,198 @@
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from billfleet_db import Database
+from billfleet_db.ledger import post_transfers, refund, reverse
+from billfleet_db.seals import seal
+from billfleet_db.verify import Finding, verify
+from ledger_examples import add_bill, charge, payment, unguarded
+
+
+async def audit(database: Database, tenant_id: str | None = None) -> list[Finding]:
+    async with database.transaction("REPEATABLE READ") as connection:
+        return await verify(connection, tenant_id)
+
+
+@pytest.fixture
+async def clean(company: Database) -> Database:
+    """January: acc-1 paid, acc-2 open, acc-3 void after a reversed charge; everything sealed."""
+    async with company.transaction() as connection:
+        posted = await post_transfers(
+            connection, [charge("acc-1"), payment("acc-1"), charge("acc-2"), charge("acc-3")]
+        )
+        await add_bill(connection, posted[0].transfer_id, "paid")
+        await add_bill(connection, posted[2].transfer_id, "open")
+        await add_bill(connection, posted[3].transfer_id, "void")
+        await reverse(connection, posted[3].transfer_id, "billed in error", "work-2")
+    async with company.transaction() as connection:
+        await seal(connection, "acme")
+    assert await audit(company) == []
+    return company
+
+
+@asynccontextmanager
+async def tampering(database: Database) -> AsyncIterator[AsyncConnection]:
+    async with unguarded(database) as connection:
+        await connection.execute(text("ALTER TABLE billing.bills DISABLE TRIGGER ALL"))
+        yield connection
+
+
+async def checks(database: Database) -> set[str]:
+    return {finding.check for finding in await audit(database) if finding.check != "seals"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("UPDATE billing.bills SET amount_minor = 1 WHERE account_id = 'acc-2'", "bill_charge"),
+        ("UPDATE billing.bills SET currency = 'EUR' WHERE account_id = 'acc-2'", "bill_charge"),
+        (
+            "UPDATE billing.bills SET period_start = '2025-01-02' WHERE state = 'open'",
+            "bill_charge",
+        ),
+        ("DELETE FROM billing.bills WHERE state = 'open'", "charge_bill"),
+        ("DELETE FROM billing.transfers WHERE kind = 'payment'", "paid"),
+        ("UPDATE billing.bills SET state = 'open' WHERE state = 'paid'", "paid"),
+        ("UPDATE billing.bills SET state = 'paid' WHERE state = 'open'", "paid"),
+        ("UPDATE billing.bills SET state = 'open' WHERE state = 'void'", "void"),
+        ("UPDATE billing.bills SET state = 'void' WHERE state = 'open'", "void"),
+        ("UPDATE billing.transfers SET amount_minor = 1 WHERE kind = 'reversal'", "reversal"),
+        ("UPDATE billing.transfers SET currency = 'EUR' WHERE kind = 'payment'", "sides"),
+        ("UPDATE billing.transfers SET account_id = 'acc-2' WHERE kind = 'payment'", "sides"),
+        ("UPDATE billing.transfers SET debit_id = -1 WHERE kind = 'payment'", "sides"),
+        ("UPDATE billing.transfers SET debit_id = -1 WHERE kind = 'payment'", "balance"),
+        (
+            "UPDATE billing.accounts SET rebilling_date = '2025-01-31' WHERE account_id = 'acc-1'",
+            "next_date",
+        ),
+    ],
+)
+async def test_each_contradiction_in_the_books_is_found(
+    clean: Database, superuser_database: Database, statement: str, found: str
+) -> None:
+    async with tampering(superuser_database) as connection:
+        await connection.execute(text(statement))
+    assert found in await checks(clean)
+
+
+async def test_tampering_with_sealed_rows_is_found(
+    clean: Database, superuser_database: Database
+) -> None:
+    """R40."""
+    async with tampering(superuser_database) as connection:
+        await connection.execute(text("UPDATE billing.transfers SET work_id = 'other'"))
+    (finding,) = await audit(clean)
+    assert (finding.check, finding.tenant_id, finding.subject) == ("seals", "acme", "seal 1")
+
+
+async def test_a_reversed_payment_of_a_paid_bill_is_found(clean: Database) -> None:
+    async with clean.transaction() as connection:
+        paid = await connection.scalar(
+            text("SELECT transfer_id FROM billing.transfers WHERE kind = 'payment'")
+        )
+        await reverse(connection, paid or 0, "bounced", "work-3")
+    assert await checks(clean) == {"paid"}
+
+
+async def test_a_bill_paid_twice_is_found(clean: Database) -> None:
+    async with clean.transaction() as connection:
+        await post_transfers(connection, [payment("acc-1", transfer_key="payment:second")])
+    (finding,) = await audit(clean)
+    assert "5970 captured of 2985" in finding.message
+
+
+async def test_a_refund_whose_payment_was_reversed_is_found(clean: Database) -> None:
+    async with clean.transaction() as connection:
+        await refund(
+            connection,
+            tenant_id="acme",
+            account_id="acc-1",
+            period_start=date(2025, 1, 1),
+            amount_minor=5,
+            currency="USD",
+            refund_key="r",
+            reason="asked for",
+            work_id="work-3",
+        )
+    assert await audit(clean) == []
+    async with clean.transaction() as connection:
+        paid = await connection.scalar(
+            text("SELECT transfer_id FROM billing.transfers WHERE kind = 'payment'")
+        )
+        await reverse(connection, paid or 0, "bounced", "work-3")
+    assert "refunded" in await checks(clean)
+
+
+async def bill_more(database: Database, start: date, end: date) -> None:
+    async with database.transaction() as connection:
+        (posted,) = await post_transfers(connection, [charge("acc-1", period_start=start)])
+        await add_bill(connection, posted.transfer_id, period_end=end)
+
+
+async def test_overlapping_periods_are_found_as_billed_twice(clean: Database) -> None:
+    await bill_more(clean, date(2025, 1, 31), date(2025, 2, 27))
+    assert "billed_twice" in await checks(clean)
+
+
+async def test_a_second_charge_of_a_period_is_found_when_the_index_is_gone(
+    clean: Database, superuser_database: Database
+) -> None:
+    async with tampering(superuser_database) as connection:
+        await connection.execute(text("DROP INDEX billing.uq_transfers_charge_period"))
+        await connection.execute(
+            text("""
+                INSERT INTO billing.transfers (tenant_id, transfer_key, kind, account_id,
+                  period_start, debit_id, credit_id, amount_minor, currency, work_id)
+                SELECT tenant_id, 'other', kind, account_id, period_start, debit_id, credit_id,
+                  amount_minor, currency, work_id FROM billing.transfers
+                WHERE kind = 'charge' AND account_id = 'acc-2'
+            """)
+        )
+    assert "billed_twice" in await checks(clean)
+
+
+async def test_a_skipped_period_is_a_warning(clean: Database) -> None:
+    await bill_more(clean, date(2025, 3, 1), date(2025, 3, 31))
+    findings = await audit(clean)
+    assert {(f.check, f.severity) for f in findings} == {
+        ("period_gap", "warning"),
+        ("next_date", "warning"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("DROP TRIGGER transfers_no_truncate ON billing.transfers", "is missing"),
+        ("ALTER TABLE billing.seals DISABLE TRIGGER seals_append_only", "not enabled always"),
+        (
+            "ALTER TABLE billing.transfers ENABLE TRIGGER transfers_append_only",
+            "not enabled always",
+        ),
+        ("GRANT UPDATE ON billing.transfers TO billfleet_app", "may UPDATE"),
+        ("GRANT DELETE ON billing.seals TO PUBLIC", "may DELETE"),
+        ("ALTER TABLE billing.bills OWNER TO billfleet_app", "owns it"),
+    ],
+)
+async def test_a_guard_that_was_taken_away_is_found(
+    clean: Database, superuser_database: Database, statement: str, message: str
+) -> None:
+    """R37."""
+    async with superuser_database.transaction() as connection:
+        await connection.execute(text(statement))
+    (finding,) = await audit(clean)
+    assert message in finding.message
+
+
+async def test_an_audit_of_one_tenant_leaves_the_others_out(
+    clean: Database, superuser_database: Database
+) -> None:
+    async with tampering(superuser_database) as connection:
+        await connection.execute(text("DELETE FROM billing.bills"))
+    assert await audit(clean, "bolt") == []
+    assert await audit(clean, "acme") != []

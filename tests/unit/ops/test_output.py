@@ -1,0 +1,68 @@
+"""What commands print, for people and for programs."""
+
+import io
+import json
+from datetime import UTC, date, datetime
+
+import pytest
+
+from billfleet_ops.errors import OpsError
+from billfleet_ops.output import WIDTH_OF_A_FILE, Output, duration
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_table_in_a_pipe_has_no_colour_and_cuts_no_name() -> None:
+    stream = io.StringIO()
+    name = "billfleet-production-europe-west-rebill-dlq-of-a-very-long-name"
+    Output(stream).table(["queue", "waiting"], [(name, 3), ("[red]x", None)])
+    text = stream.getvalue()
+    assert "\x1b" not in text
+    assert name in text
+    assert "[red]x" in text
+    assert max(len(line) for line in text.splitlines()) <= WIDTH_OF_A_FILE
+
+
+def test_a_terminal_gets_colour_unless_no_color_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    coloured = Terminal()
+    Output(coloured).say("fine", "green")
+    assert "\x1b[32m" in coloured.getvalue()
+    monkeypatch.setenv("NO_COLOR", "1")
+    plain = Terminal()
+    Output(plain).say("fine", "green")
+    assert "\x1b[32m" not in plain.getvalue()
+
+
+def test_json_is_one_document_on_standard_output() -> None:
+    stdout, stderr = io.StringIO(), io.StringIO()
+    output = Output(stdout, stderr)
+    output.note("starting")
+    output.json({"at": datetime(2026, 1, 2, tzinfo=UTC), "day": date(2026, 1, 2), "n": [1, None]})
+    assert json.loads(stdout.getvalue()) == {
+        "at": "2026-01-02T00:00:00+00:00",
+        "day": "2026-01-02",
+        "n": [1, None],
+    }
+    assert stderr.getvalue() == "starting\n"
+
+
+def test_a_problem_goes_to_standard_error() -> None:
+    stdout, stderr = io.StringIO(), io.StringIO()
+    Output(stdout, stderr).problem(OpsError("a", where="b", remedy="c"))
+    assert stdout.getvalue() == ""
+    assert stderr.getvalue() == "error: a\nwhere: b\nto do: c\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(None, "-"), (0, "0 s"), (59, "59 s"), (60, "1 min"), (3600, "1.0 h"), (90_000, "1.0 d")],
+)
+def test_a_duration_is_shown_as_people_say_it(seconds: float | None, shown: str) -> None:
+    assert duration(seconds) == shown

@@ -1,0 +1,89 @@
+"""The CloudFormation templates promise what the catalogue asks for, and nothing else."""
+
+import pytest
+
+from billfleet_contracts import DLQ_RETENTION_S, QUEUES, TOPICS
+from billfleet_contracts.routes import QueueSpec
+from billfleet_ops.templates import TEMPLATE_NAMES, Place, Resource, resources_of, template_body
+
+PLACE = Place(stack="shop", region="eu-central-1", account_id="123456789012")
+ARN = "arn:aws:sqs:eu-central-1:123456789012:"
+
+
+def _by_name(kind: str, name_property: str) -> dict[str, Resource]:
+    found = [resource for name in TEMPLATE_NAMES for resource in resources_of(name, PLACE)]
+    return {
+        str(resource.properties[name_property]): resource
+        for resource in found
+        if resource.kind == kind
+    }
+
+
+def _queues() -> dict[str, Resource]:
+    return _by_name("AWS::SQS::Queue", "QueueName")
+
+
+@pytest.mark.parametrize("spec", QUEUES.values(), ids=list(QUEUES))
+def test_each_queue_of_the_catalogue_is_promised_with_its_settings(spec: QueueSpec) -> None:
+    queue = _queues()[spec.physical_name("shop")].properties
+    assert queue["VisibilityTimeout"] == spec.visibility_timeout_s
+    assert queue["MessageRetentionPeriod"] == spec.retention_s
+    assert queue.get("FifoQueue", False) == spec.fifo
+    assert queue["ReceiveMessageWaitTimeSeconds"] == 20
+    assert queue["SqsManagedSseEnabled"] is True
+    assert queue["MaximumMessageSize"] == 1_048_576
+    assert queue["RedrivePolicy"] == {
+        "deadLetterTargetArn": ARN + spec.dlq_physical_name("shop"),
+        "maxReceiveCount": spec.max_receive_count,
+    }
+
+
+@pytest.mark.parametrize("spec", QUEUES.values(), ids=list(QUEUES))
+def test_each_dead_letter_queue_accepts_only_its_own_queue(spec: QueueSpec) -> None:
+    letters = _queues()[spec.dlq_physical_name("shop")].properties
+    assert letters["MessageRetentionPeriod"] == DLQ_RETENTION_S
+    assert letters.get("FifoQueue", False) == spec.fifo
+    assert letters["SqsManagedSseEnabled"] is True
+    assert "RedrivePolicy" not in letters
+    assert letters["RedriveAllowPolicy"] == {
+        "redrivePermission": "byQueue",
+        "sourceQueueArns": [ARN + spec.physical_name("shop")],
+    }
+
+
+def test_no_queue_and_no_topic_is_promised_that_the_catalogue_does_not_know() -> None:
+    specs = QUEUES.values()
+    expected = {spec.physical_name("shop") for spec in specs}
+    expected |= {spec.dlq_physical_name("shop") for spec in specs}
+    assert set(_queues()) == expected
+    topics = _by_name("AWS::SNS::Topic", "TopicName")
+    assert set(topics) == {spec.physical_name("shop") for spec in TOPICS.values()}
+
+
+def test_the_dedupe_table_has_the_key_and_the_expiry_that_the_store_uses() -> None:
+    (table,) = _by_name("AWS::DynamoDB::Table", "TableName").values()
+    assert table.properties["TableName"] == "shop-dedupe"
+    assert table.properties["KeySchema"] == [{"AttributeName": "pk", "KeyType": "HASH"}]
+    assert table.properties["AttributeDefinitions"] == [
+        {"AttributeName": "pk", "AttributeType": "S"}
+    ]
+    assert table.properties["BillingMode"] == "PAY_PER_REQUEST"
+    ttl = table.properties["TimeToLiveSpecification"]
+    assert ttl == {"AttributeName": "expires_at", "Enabled": True}
+    recovery = table.properties["PointInTimeRecoverySpecification"]
+    assert recovery == {"PointInTimeRecoveryEnabled": True}
+    assert table.properties["SSESpecification"] == {"SSEEnabled": True}
+
+
+@pytest.mark.parametrize("name", TEMPLATE_NAMES)
+def test_what_holds_work_is_kept_when_a_stack_is_deleted(name: str) -> None:
+    body = template_body(name)
+    holding = body.count("AWS::SQS::Queue\n") + body.count("AWS::SNS::Topic\n")
+    holding += body.count("AWS::DynamoDB::Table\n")
+    assert body.count("DeletionPolicy: Retain") == holding
+    assert body.count("UpdateReplacePolicy: Retain") == holding
+
+
+@pytest.mark.parametrize("name", TEMPLATE_NAMES)
+def test_every_reference_of_a_template_is_resolved(name: str) -> None:
+    assert "${" not in str([dict(resource.properties) for resource in resources_of(name, PLACE)])

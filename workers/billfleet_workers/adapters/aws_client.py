@@ -1,0 +1,94 @@
+"""The one place that makes AWS clients.
+
+The adapters of SQS, SNS and DynamoDB open their clients here. The settings are those that cost
+the least per call: parameters are not validated a second time, and the user agent is a fixed
+string instead of being formatted for each request. It must not know what any call is for.
+"""
+
+import io
+import platform
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import aiobotocore
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession, get_session
+
+from billfleet_workers.adapters.aws_errors import aws_call
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
+    from types_aiobotocore_sns import SNSClient
+    from types_aiobotocore_sqs import SQSClient
+    from types_aiobotocore_sts import STSClient
+
+USER_AGENT = (
+    f"billfleet aiobotocore/{aiobotocore.__version__} Python/{platform.python_version()}"
+    f" {platform.system()}"
+)
+CONNECT_TIMEOUT_S = 3
+LONG_POLL_S_MAX = 20
+READ_TIMEOUT_S = LONG_POLL_S_MAX + 10
+"""An idle long poll answers after 20 s at most; a silent socket is given up 10 s later."""
+LARGE_BODY_BYTES = 512 * 1024
+
+
+class AwsClients:
+    """Opens tuned clients for one region and endpoint, with the process's usual credentials.
+
+    The opener closes its client (`await client.close()`). The service descriptions, which are
+    slow to load, are shared by all clients of one `AwsClients`.
+    """
+
+    def __init__(
+        self, *, region: str, endpoint_url: str | None = None, attempts_max: int = 3
+    ) -> None:
+        self.region = region
+        self._endpoint_url = endpoint_url
+        self._attempts_max = attempts_max
+        self._session: AioSession = get_session()
+
+    async def open_sqs(self, *, pool_size: int = 32) -> "SQSClient":
+        """A client of SQS."""
+        return cast("SQSClient", await self._open("sqs", pool_size))
+
+    async def open_sns(self, *, pool_size: int = 8) -> "SNSClient":
+        """A client of SNS."""
+        return cast("SNSClient", await self._open("sns", pool_size))
+
+    async def open_dynamodb(self, *, pool_size: int = 32) -> "DynamoDBClient":
+        """A client of DynamoDB."""
+        return cast("DynamoDBClient", await self._open("dynamodb", pool_size))
+
+    async def open_sts(self) -> "STSClient":
+        """A client of STS."""
+        return cast("STSClient", await self._open("sts", 1))
+
+    async def _open(
+        self, service: Literal["sqs", "sns", "dynamodb", "sts"], pool_size: int
+    ) -> object:
+        # The retries are for a connection that the far end closed while idle. What lasts longer
+        # is for the fleet's own pausing, not for a library that waits out of sight.
+        config = AioConfig(
+            parameter_validation=False,
+            user_agent=USER_AGENT,
+            retries={"mode": "standard", "total_max_attempts": self._attempts_max},
+            max_pool_connections=pool_size,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=READ_TIMEOUT_S,
+        )
+        async with aws_call(service.upper()):
+            opening: Any = self._session.create_client(
+                service,
+                region_name=self.region,
+                endpoint_url=self._endpoint_url,
+                config=config,
+            )
+            client = await opening.__aenter__()
+        client.meta.events.register("before-send", _stream_large_body)
+        return client
+
+
+def _stream_large_body(request: Any, **_: object) -> None:
+    """aiohttp sends bytes in one go and warns above 1 MiB; as a file it sends them in pieces."""
+    if isinstance(request.body, bytes) and len(request.body) > LARGE_BODY_BYTES:
+        request.body = io.BytesIO(request.body)

@@ -1,0 +1,121 @@
+"""What a dedupe record means at a moment: the rules of the claim protocol, without a store.
+
+The DynamoDB store and its in-memory twin both decide through `judge`, so that they can't differ.
+It must not know how a record is kept. Expiry is read off the record and compared with the time
+passed in; whether the store has deleted the record yet plays no part (R45).
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from billfleet_workers.runtime.ports.dedupe import (
+    AlreadyDone,
+    ClaimAnswer,
+    Claimed,
+    ClaimRequest,
+    InProgress,
+    PayloadMismatch,
+    Record,
+)
+
+CLAIM_OUTLIVES_LEASE_S = 86_400
+"""How long a claim's record stays after its lease: a TTL deletion never frees a live lease, and
+a lapsed claim still knows its payload hash when the message comes back."""
+NOTE_CHARS_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record as stores keep it: times as numbers, `completed_ms` 0 until it is done."""
+
+    state: Literal["claimed", "done"]
+    payload_hash: str
+    token: str
+    lease_until_ms: int
+    completed_ms: int
+    expires_s: int
+    note: str = ""
+
+
+def to_ms(moment: datetime) -> int:
+    """Milliseconds since 1970."""
+    return round(moment.timestamp() * 1000)
+
+
+def from_ms(ms: int) -> datetime:
+    """The moment so many milliseconds after 1970."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
+
+
+def claimed_entry(request: ClaimRequest, now: datetime) -> Entry:
+    """The record of a new claim."""
+    lease_until_ms = lease_end_ms(request.lease_s, now)
+    return Entry(
+        "claimed",
+        request.payload_hash,
+        request.token,
+        lease_until_ms,
+        0,
+        claim_end_s(lease_until_ms),
+    )
+
+
+def lease_end_ms(lease_s: float, now: datetime) -> int:
+    """When a lease that starts now ends."""
+    return to_ms(now) + round(lease_s * 1000)
+
+
+def claim_end_s(lease_until_ms: int) -> int:
+    """When the record of a claim with such a lease expires, in seconds for the TTL."""
+    return lease_until_ms // 1000 + CLAIM_OUTLIVES_LEASE_S
+
+
+def done_end_s(retain_s: float, now: datetime) -> int:
+    """When the record of work completed now expires, in seconds for the TTL."""
+    return (to_ms(now) + round(retain_s * 1000)) // 1000
+
+
+def is_expired(entry: Entry, now: datetime) -> bool:
+    """Whether the record counts no more, deleted or not (R45)."""
+    return entry.expires_s * 1000 <= to_ms(now)
+
+
+def judge(entry: Entry, request: ClaimRequest, now: datetime) -> ClaimAnswer | None:
+    """What a claim that met this record is told. None: the record may be taken over."""
+    if is_expired(entry, now):
+        return None
+    if entry.payload_hash != request.payload_hash:
+        return PayloadMismatch(entry.payload_hash)
+    if entry.state == "done":
+        return AlreadyDone(from_ms(entry.completed_ms), entry.note)
+    if entry.lease_until_ms <= to_ms(now):
+        return None
+    if entry.token == request.token:
+        # Our own claim: it went through and its answer was lost on the way.
+        return Claimed()
+    return InProgress(from_ms(entry.lease_until_ms))
+
+
+def describe(key: str, entry: Entry, now: datetime) -> Record | None:
+    """The record for operators. Expired ones read as None."""
+    if is_expired(entry, now):
+        return None
+    is_done = entry.state == "done"
+    return Record(
+        key=key,
+        state=entry.state,
+        payload_hash=entry.payload_hash,
+        token=entry.token,
+        lease_until=None if is_done else from_ms(entry.lease_until_ms),
+        completed_at=from_ms(entry.completed_ms) if is_done else None,
+        expires_at=from_ms(entry.expires_s * 1000),
+        note=entry.note,
+    )
+
+
+def refuse_repeats(keys: list[str]) -> None:
+    """Two entries of one call on the same key have no order: the caller collapses them first."""
+    if len(set(keys)) != len(keys):
+        repeated = sorted({key for key in keys if keys.count(key) > 1})
+        raise ValueError(f"the same dedupe key stands twice in one call: {', '.join(repeated)}")

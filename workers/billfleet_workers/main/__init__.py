@@ -1,0 +1,28 @@
+"""Where the fleet is put together; the one door through which commands reach workers.
+
+The command line, systemd and containers come here, and nowhere else does a handler meet an
+adapter.
+"""
+
+from billfleet_workers.main.fleet import FleetReport, UnknownWorker, run_fleet
+from billfleet_workers.main.parts import WORKERS, open_database
+from billfleet_workers.main.sweeps import (
+    CollectReport,
+    HorizonExceeded,
+    SweepReport,
+    sweep_collect,
+    sweep_rebill,
+)
+
+__all__ = [
+    "WORKERS",
+    "CollectReport",
+    "FleetReport",
+    "HorizonExceeded",
+    "SweepReport",
+    "UnknownWorker",
+    "open_database",
+    "run_fleet",
+    "sweep_collect",
+    "sweep_rebill",
+]

@@ -1,0 +1,149 @@
+"""Running the fleet: start, work until told to stop, drain, report.
+
+Called by `billfleet worker run`, `up` and `demo`. Consumers drain first and the relay last, so
+that what handlers wrote while draining may still leave.
+"""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+import structlog
+
+from billfleet_workers.handlers.relay import Relay
+from billfleet_workers.main.parts import (
+    RELAY,
+    WORKERS,
+    Shared,
+    check_shared,
+    open_consumer,
+    open_relay,
+    open_shared,
+)
+from billfleet_workers.runtime.consumer import Consumer
+from billfleet_workers.runtime.log import configure
+from billfleet_workers.runtime.supervision import supervise
+from billfleet_workers.runtime.tally import Tally
+from billfleet_workers.settings import Settings
+
+RELAY_DRAIN_S = 5.0
+
+
+class UnknownWorker(ValueError):
+    """A worker of this name does not exist; `billfleet worker list` names those that do."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetReport:
+    """What a fleet did from start to drain, by queue."""
+
+    tallies: Mapping[str, Tally]
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every received message of every queue is accounted for."""
+        return all(tally.adds_up for tally in self.tallies.values())
+
+
+async def run_fleet(
+    settings: Settings,
+    names: Sequence[str],
+    *,
+    ready: Callable[[], None] = lambda: None,
+    stop: asyncio.Event | None = None,
+    log_to: TextIO | None = None,
+) -> FleetReport:
+    """Run workers until `stop` is set or a signal says so, then drain.
+
+    Args:
+        settings: the fleet's settings.
+        names: workers of `WORKERS`.
+        ready: called once, when everything that the workers need has answered.
+        stop: set it to drain; SIGTERM and SIGINT set it too.
+        log_to: where log lines go. Default: standard error.
+
+    Raises:
+        UnknownWorker: a name is not in `WORKERS`.
+        Misconfigured: a queue, a table or a permission is missing.
+        Unavailable: something does not answer at start.
+        billfleet_db.errors.DatabaseError: the database does not answer, or refuses us.
+    """
+    unknown = sorted(set(names) - set(WORKERS))
+    if unknown:
+        raise UnknownWorker(f"no such worker: {', '.join(unknown)}; there are {', '.join(WORKERS)}")
+    configure(settings.log_format, settings.log_level, log_to)
+    stop = stop or asyncio.Event()
+    forget_signals = _stop_on_signals(stop)
+    try:
+        async with open_shared(settings) as shared:
+            await check_shared(shared)
+            return await _run(shared, names, ready, stop)
+    finally:
+        forget_signals()
+
+
+async def _run(
+    shared: Shared, names: Sequence[str], ready: Callable[[], None], stop: asyncio.Event
+) -> FleetReport:
+    log = structlog.get_logger("billfleet.fleet")
+    consumers = [await open_consumer(shared, name) for name in names if name != RELAY]
+    relay = await open_relay(shared) if RELAY in names else None
+    watching = _supervised("gate", shared.gate.watch, shared)
+    relaying = _supervised(RELAY, relay.run, shared) if relay else None
+    for consumer in consumers:
+        consumer.start()
+    log.info("fleet_started", workers=sorted(names), stack=shared.settings.stack)
+    ready()
+    try:
+        await stop.wait()
+    finally:
+        log.info("fleet_draining", deadline_s=shared.settings.drain_deadline_s)
+        await _drain(shared, consumers, relay, relaying)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+    report = FleetReport({consumer.desk.queue.name: consumer.desk.tally for consumer in consumers})
+    log.info("fleet_stopped", adds_up=report.adds_up)
+    return report
+
+
+async def _drain(
+    shared: Shared,
+    consumers: Sequence[Consumer],
+    relay: Relay | None,
+    relaying: "asyncio.Task[None] | None",
+) -> None:
+    deadline_s = shared.settings.drain_deadline_s
+    await asyncio.gather(*(consumer.drain(deadline_s) for consumer in consumers))
+    if relay is None or relaying is None:
+        return
+    relay.drain()
+    await asyncio.wait([relaying], timeout=RELAY_DRAIN_S)
+    relaying.cancel()
+    await asyncio.gather(relaying, return_exceptions=True)
+
+
+def _supervised(
+    name: str, run: Callable[[], Awaitable[None]], shared: Shared
+) -> "asyncio.Task[None]":
+    return asyncio.create_task(supervise(name, run, clock=shared.clock, metrics=shared.metrics))
+
+
+def _stop_on_signals(stop: asyncio.Event) -> Callable[[], None]:
+    """Set `stop` on SIGTERM and SIGINT; returns what takes the handlers away again."""
+    loop = asyncio.get_running_loop()
+    taken: list[signal.Signals] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, stop.set)
+        except (RuntimeError, ValueError):
+            # Not the main thread: whoever runs us there sets `stop`.
+            continue
+        taken.append(number)
+
+    def forget() -> None:
+        for number in taken:
+            loop.remove_signal_handler(number)
+
+    return forget

@@ -1,0 +1,171 @@
+"""Settings become parts: database, clients, gateway, metrics, handlers, consumers.
+
+`fleet` and `sweeps` open what they need here. A new worker is a line in `WORKERS` and a case in
+`_handlers`. It runs nothing by itself.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from billfleet_contracts import QUEUES, CollectPayments, PaymentReported, RebillAccounts
+from billfleet_db import Database
+from billfleet_workers.adapters.aws_client import AwsClients
+from billfleet_workers.adapters.aws_publisher import AwsPublisher
+from billfleet_workers.adapters.dynamodb import DynamoDedupeStore
+from billfleet_workers.adapters.payments_log import LogGateway
+from billfleet_workers.adapters.payments_stripe import StripeGateway
+from billfleet_workers.adapters.silent_metrics import SilentMetrics
+from billfleet_workers.adapters.sqs import SqsQueue
+from billfleet_workers.adapters.statsd import StatsdMetrics
+from billfleet_workers.handlers.collect import CollectHandler
+from billfleet_workers.handlers.rebill import RebillHandler, RebillLimits
+from billfleet_workers.handlers.relay import Relay
+from billfleet_workers.runtime.clock import Clock, SystemClock
+from billfleet_workers.runtime.consumer import Consumer
+from billfleet_workers.runtime.desk import Desk
+from billfleet_workers.runtime.errors import Misconfigured
+from billfleet_workers.runtime.gate import Gate
+from billfleet_workers.runtime.handling import Handler
+from billfleet_workers.runtime.heartbeat import Heartbeat
+from billfleet_workers.runtime.policy import DeliveryPolicy
+from billfleet_workers.runtime.ports.metrics import Metrics
+from billfleet_workers.runtime.ports.payments import PaymentGateway
+from billfleet_workers.runtime.tally import Tally
+from billfleet_workers.settings import Settings
+
+RELAY: Final = "relay"
+SOURCE: Final = "/billfleet"
+
+WORKERS: Final[Mapping[str, str]] = {
+    "rebill": "charges due accounts: ledger, next date, outbox",
+    "collect": "collects charges through the payment gateway, with dunning",
+    RELAY: "carries the outbox to SQS and SNS",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the workers of one process share. `closing` is closed when they have drained."""
+
+    settings: Settings
+    clock: Clock
+    metrics: Metrics
+    database: Database
+    clients: AwsClients
+    dedupe: DynamoDedupeStore
+    gate: Gate
+    closing: AsyncExitStack
+
+
+@asynccontextmanager
+async def open_shared(settings: Settings) -> AsyncIterator[Shared]:
+    """Open what the workers of one process share; everything is closed on the way out."""
+    clock = SystemClock()
+    async with AsyncExitStack() as closing:
+        database = open_database(settings)
+        closing.push_async_callback(database.close)
+        clients = AwsClients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url)
+        dedupe = await DynamoDedupeStore.open(clients, stack=settings.stack, clock=clock)
+        closing.push_async_callback(dedupe.close)
+        metrics = _open_metrics(settings, closing)
+
+        async def probe_dedupe() -> None:
+            await dedupe.read(["billfleet#probe"])
+
+        gate = Gate({"postgresql": database.ping, dedupe.dependency: probe_dedupe}, clock)
+        yield Shared(settings, clock, metrics, database, clients, dedupe, gate, closing)
+
+
+async def check_shared(shared: Shared) -> None:
+    """Ask the database and the dedupe table for an answer, so that a wrong setting shows at start.
+
+    Raises:
+        Misconfigured: the table or a permission is missing.
+        Unavailable: DynamoDB does not answer.
+        billfleet_db.errors.DatabaseError: the database does not answer, or refuses us.
+    """
+    await shared.database.ping()
+    await shared.dedupe.read(["billfleet#start"])
+
+
+async def open_consumer(shared: Shared, name: str) -> Consumer:
+    """The consumer of a worker's queue, checked and not yet started."""
+    settings, spec = shared.settings, QUEUES[name]
+    queue = await SqsQueue.open(shared.clients, stack=settings.stack, name=spec.name)
+    shared.closing.push_async_callback(queue.close)
+    await queue.check()
+    policy = DeliveryPolicy.of(spec, retain_s=settings.dedupe_retain_s, lease_s=settings.lease_s)
+    desk = Desk(
+        queue=queue,
+        dedupe=shared.dedupe,
+        handlers=_handlers(name, shared),
+        policy=policy,
+        clock=shared.clock,
+        metrics=shared.metrics,
+        gate=shared.gate,
+        heartbeat=Heartbeat(queue, shared.dedupe, policy, shared.clock, shared.metrics),
+        tally=Tally(),
+        draining=asyncio.Event(),
+    )
+    return Consumer(desk, receivers=settings.receivers, poll_wait_s=settings.poll_wait_s)
+
+
+async def open_relay(shared: Shared) -> Relay:
+    """The outbox relay, not yet started."""
+    publisher = await AwsPublisher.open(shared.clients, stack=shared.settings.stack)
+    shared.closing.push_async_callback(publisher.close)
+    return Relay(shared.database, publisher, shared.clock, shared.metrics)
+
+
+def open_database(settings: Settings) -> Database:
+    """A pool of connections as the application role."""
+    return Database.connect(
+        settings.database_url.get_secret_value(), pool_size=settings.database_pool_size
+    )
+
+
+def rebill_limits(settings: Settings) -> RebillLimits:
+    """How much is billed at once, and how far ahead."""
+    return RebillLimits(
+        catch_up_periods_max=settings.catch_up_periods_max,
+        charges_per_day_max=settings.charges_per_day_max,
+        horizon_days=settings.horizon_days,
+    )
+
+
+def _handlers(name: str, shared: Shared) -> Mapping[str, Handler]:
+    """The event types that a worker's queue carries, each with its handler."""
+    if name == "rebill":
+        rebill = RebillHandler(
+            shared.database,
+            shared.clock,
+            rebill_limits(shared.settings),
+            shared.metrics,
+            source=f"{SOURCE}/rebill",
+        )
+        return {RebillAccounts.TYPE: rebill}
+    gateway = _open_gateway(shared.settings)
+    shared.closing.push_async_callback(gateway.close)
+    collect = CollectHandler(shared.database, gateway, shared.clock, shared.metrics)
+    return {CollectPayments.TYPE: collect, PaymentReported.TYPE: collect}
+
+
+def _open_gateway(settings: Settings) -> PaymentGateway:
+    if settings.gateway == "log":
+        return LogGateway()
+    if settings.stripe_api_key is None:
+        raise Misconfigured("the Stripe gateway", "set BILLFLEET_STRIPE_API_KEY")
+    return StripeGateway(
+        settings.stripe_api_key.get_secret_value(), api_base=settings.stripe_api_base
+    )
+
+
+def _open_metrics(settings: Settings, closing: AsyncExitStack) -> Metrics:
+    if settings.statsd_host is None:
+        return SilentMetrics()
+    metrics = StatsdMetrics(settings.statsd_host, settings.statsd_port, tags=settings.statsd_tags)
+    closing.callback(metrics.close)
+    return metrics
