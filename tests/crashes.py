@@ -103,5 +103,8 @@ class FusedGateway:
         self._fuse.pass_moment()
         return answer
 
+    async def ping(self) -> None:
+        await self._inner.ping()
+
     async def close(self) -> None:
         await self._inner.close()

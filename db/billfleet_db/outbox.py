@@ -4,7 +4,7 @@ Called by handlers, which add rows in the transaction that the events speak of, 
 which takes, sends and marks them. It does not know what a body says or where SQS is.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 CHANNEL: Final = "billfleet_outbox"
+POSTPONED_S_MAX: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +65,22 @@ _ADD = text("""
 _TAKE = text("""
     SELECT outbox_id, tenant_id, event_id, event_type, route_kind, route_name, group_id, dedupe_key,
            body, created_at
-    FROM fleet.outbox WHERE sent_at IS NULL
+    FROM fleet.outbox WHERE sent_at IS NULL AND (try_at IS NULL OR try_at <= clock_timestamp())
     ORDER BY outbox_id LIMIT :limit
     FOR UPDATE SKIP LOCKED
 """)
 _MARK_SENT = text("""
     UPDATE fleet.outbox SET sent_at = :now
     WHERE outbox_id = ANY(CAST(:outbox_ids AS bigint[])) AND sent_at IS NULL
+""")
+_POSTPONE = text("""
+    UPDATE fleet.outbox AS o
+    SET refusals = o.refusals + 1, refused = left(r.reason, 500),
+        try_at = clock_timestamp()
+          + least(CAST(:wait_max_s AS float8), power(2, least(o.refusals, 20)))
+          * interval '1 second'
+    FROM unnest(CAST(:outbox_ids AS bigint[]), CAST(:reasons AS text[])) AS r(outbox_id, reason)
+    WHERE o.outbox_id = r.outbox_id AND o.sent_at IS NULL
 """)
 _PRUNE = text("""
     DELETE FROM fleet.outbox WHERE outbox_id IN (
@@ -118,6 +128,23 @@ async def mark_sent(connection: AsyncConnection, outbox_ids: Iterable[int], now:
     """Record that these events have left; returns how many had not been marked before."""
     done = await connection.execute(_MARK_SENT, {"outbox_ids": sorted(outbox_ids), "now": now})
     return done.rowcount
+
+
+async def postpone(connection: AsyncConnection, refused: Mapping[int, str]) -> None:
+    """Put refused events aside with their reasons; each waits twice as long as the time before.
+
+    Others pass them by meanwhile, so that one event that no queue takes holds up nobody.
+    """
+    if refused:
+        ids = sorted(refused)
+        await connection.execute(
+            _POSTPONE,
+            {
+                "outbox_ids": ids,
+                "reasons": [refused[outbox_id] for outbox_id in ids],
+                "wait_max_s": POSTPONED_S_MAX,
+            },
+        )
 
 
 async def prune(connection: AsyncConnection, before: datetime, limit: int = 10_000) -> int:

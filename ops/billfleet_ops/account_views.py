@@ -89,9 +89,10 @@ def history_as_json(history: History) -> dict[str, Any]:
 def show_history(output: Output, history: History) -> None:
     """The account for a person."""
     account, customer = history.account, history.customer
-    parked = account.parked_at and f"since {moment(account.parked_at)}: {account.parked_reason}"
+    since = account.parked_at
+    parked = f"since {moment(since)}: {account.parked_reason}" if since else None
     owed = ", ".join(money(minor, currency) for currency, minor in history.owed_minor.items())
-    facts = (
+    facts: tuple[tuple[str, str | None], ...] = (
         ("account", f"{account.account_id} of tenant {account.tenant_id}"),
         ("customer", f"{customer.name} <{customer.email or 'no e-mail'}>" if customer else None),
         ("state", account.state),

@@ -75,7 +75,7 @@ class CsvFile:
     @property
     def read_bytes(self) -> int:
         """How far into the file reading has come."""
-        return self._stream.buffer.tell()
+        return self._binary.tell()
 
     def records(self) -> Iterator[Record | Broken]:
         """Every record after the header; blank lines are passed over."""
@@ -106,9 +106,11 @@ class CsvFile:
             sample = binary.read(SAMPLE_BYTES)
             self.size_bytes = binary.seek(0, 2)
         self._refuse_what_is_not_text(sample, given=given)
+        self._binary = self.path.open("rb")
         try:
-            return self.path.open("r", encoding=self._encoding, newline="")
+            return TextIOWrapper(self._binary, encoding=self._encoding, newline="")
         except LookupError as error:
+            self._binary.close()
             raise self._unusable(
                 f"Python knows no encoding named {self._encoding!r}",
                 "Use utf-8, cp1252, latin-1 or utf-16.",

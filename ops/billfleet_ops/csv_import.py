@@ -162,6 +162,8 @@ class _Import:
         self._taken_over = await importing.take_over(
             connection, request.tenant, self._sources.provided
         )
+        if request.is_dry_run:
+            raise _RolledBack
         if self._problems:
             self._rejected = _rejected_path(request)
             write_rejected(self._rejected, request.path, request.encoding, self._problems)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 _PACKAGE = Path(__file__).parent
 TEMPLATE_NAMES = ("messaging", "data")
@@ -70,7 +70,7 @@ def _folder() -> Path:
     return inside if inside.is_dir() else _PACKAGE.parent / "aws"
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+class _Loader(yaml.SafeLoader):
     """Reads `!Sub text` as {"Sub": text}, and so on."""
 
 

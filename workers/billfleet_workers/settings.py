@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     )
     drain_deadline_s: float = Field(default=25.0, gt=0, le=110)
     dedupe_retain_s: int = Field(default=14 * 86400, ge=3600, description="Done records live.")
+    seal_every_s: float = Field(default=60.0, ge=1, description="The ledger's hash chain grows.")
 
     statsd_host: str | None = Field(default=None, description="Unset: figures go nowhere.")
     statsd_port: int = Field(default=8125, ge=1, le=65535)

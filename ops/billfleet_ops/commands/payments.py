@@ -46,6 +46,11 @@ RESOLVE_EPILOG = lesson(
     ),
 )
 
+GROUP_EPILOG = lesson(
+    ("billfleet payments show A-1 --tenant acme", "what was tried for this account"),
+    ("billfleet payments unresolved", "what waits for a person"),
+)
+
 AsJson = Annotated[bool, typer.Option("--json", help="For a program.")]
 
 group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -53,7 +58,12 @@ group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 def register(app: typer.Typer) -> None:
     """Add the group of commands."""
-    app.add_typer(group, name="payments", help="Attempts to collect: show them, resolve open ones.")
+    app.add_typer(
+        group,
+        name="payments",
+        help="Attempts to collect: show them, resolve open ones.",
+        epilog=GROUP_EPILOG,
+    )
 
 
 @group.command("show", epilog=SHOW_EPILOG)

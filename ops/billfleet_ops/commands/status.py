@@ -1,7 +1,7 @@
 """`billfleet status`: what waits, what is in flight, what failed, and how old it is.
 
-Figures come from `queues` and `backlog`; this module puts them side by side. What one half
-cannot tell never hides the other.
+Figures come from `queues` and from the database room's `figures`; this module puts them side by
+side. What one half cannot tell never hides the other.
 """
 
 import asyncio
@@ -15,8 +15,9 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
+from billfleet_db import Database
 from billfleet_db.errors import DatabaseError
-from billfleet_ops.backlog import Backlog, backlog
+from billfleet_db.figures import Backlog, backlog
 from billfleet_ops.configuration import clients_of, load_settings
 from billfleet_ops.endings import as_operator_error
 from billfleet_ops.errors import OpsError
@@ -92,12 +93,21 @@ def look(settings: Settings, now: datetime) -> Status:
     except OpsError as error:
         problems.append(error)
     try:
-        waiting = asyncio.run(backlog(settings.database_url.get_secret_value()))
+        waiting = asyncio.run(_backlog(settings.database_url.get_secret_value()))
     except DatabaseError as error:
         known = as_operator_error(error)
         assert known is not None, "every DatabaseError has an operator's word"  # noqa: S101 (typing)
         problems.append(known)
     return Status(settings.stack, now, queues, waiting, problems)
+
+
+async def _backlog(url: str) -> Backlog:
+    database = Database.connect(url, pool_size=1, application_name="billfleet-status")
+    try:
+        async with database.transaction() as connection:
+            return await backlog(connection)
+    finally:
+        await database.close()
 
 
 def _missing(queues: list[QueueFigures], stack: str) -> list[OpsError]:

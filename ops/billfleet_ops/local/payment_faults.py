@@ -20,7 +20,6 @@ FaultKind = Literal[
     "conflict",  # 409: another request under this key is being worked on
     "too_many",  # 429 with Retry-After
     "processing",  # the payment is neither taken nor refused yet
-    "unauthorised",  # 401: the API key is wrong
 ]
 
 

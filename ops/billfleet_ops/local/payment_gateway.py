@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from billfleet_ops.local.payment_events import PaymentEvents
 from billfleet_ops.local.payment_faults import Fault, FaultPlan
@@ -72,11 +73,12 @@ class FakeGateway:
         self.charges: list[Charged] = []
         self.requests: list[tuple[str, str]] = []
         self.events = PaymentEvents(now, webhook_secret)
+        self.refuses_api_keys = False
         self.url = ""
 
     async def start(self, port: int = 0) -> str:
         """Listen, and return the URL."""
-        application = web.Application()
+        application = web.Application(middlewares=[self._check_api_key])
         application.router.add_post("/v1/payment_intents", self._create)
         application.router.add_get("/v1/payment_intents", self._list)
         application.router.add_get("/v1/payment_intents/search", self._search)
@@ -112,6 +114,12 @@ class FakeGateway:
         else:
             self._refuse(intent, code)
 
+    @web.middleware
+    async def _check_api_key(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self.refuses_api_keys:
+            return _error(401, "invalid_request_error", "api_key_expired")
+        return await handler(request)
+
     async def _create(self, request: web.Request) -> web.StreamResponse:
         key = request.headers.get("Idempotency-Key", "")
         parameters = {name: str(value) for name, value in (await request.post()).items()}
@@ -137,8 +145,6 @@ class FakeGateway:
             case "too_many":
                 headers = {"Retry-After": str(fault.retry_after_s)}
                 return _error(429, "invalid_request_error", "rate_limit", headers=headers)
-            case "unauthorised":
-                return _error(401, "invalid_request_error", "api_key_expired")
             case "hang_before":
                 await self._stopping.wait()
                 return _error(503, "api_error", "stopping")
@@ -179,7 +185,7 @@ class FakeGateway:
     async def _list(self, request: web.Request) -> web.StreamResponse:
         customer = request.query.get("customer")
         self.requests.append(("list", customer or ""))
-        found = [one for one in self._newest_first() if one["customer"] == customer]
+        found = [one for one in self._newest_first() if customer in {None, one["customer"]}]
         after = request.query.get("starting_after")
         if after is not None:
             found = found[[one["id"] for one in found].index(after) + 1 :]

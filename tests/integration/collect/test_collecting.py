@@ -6,9 +6,15 @@ import pytest
 
 from billfleet_contracts import PaymentFailed, PaymentSucceeded
 from billfleet_db import collection
-from billfleet_workers.adapters.memory_payments import Step
+from billfleet_workers.adapters.memory_payments import MemoryGateway, Step
 from billfleet_workers.runtime.errors import Permanent, Transient
-from billfleet_workers.runtime.ports.payments import Busy, Declined, NotSent, Unknown
+from billfleet_workers.runtime.ports.payments import (
+    Busy,
+    Declined,
+    GatewayAnswer,
+    NotSent,
+    Unknown,
+)
 from collect_world import DAY_S, FEBRUARY, HOUR_S, JANUARY, MARCH, NOW, World, key, left, ref
 
 SOFT = Step(Declined("insufficient_funds", "soft"))
@@ -438,6 +444,36 @@ async def test_one_accounts_trouble_never_fails_its_neighbours(world: World) -> 
         await world.collect(*[ref(name) for name in [*names, "unknown"]])
     paid = await world.rows("SELECT account_id FROM billing.bills WHERE state = 'paid'")
     assert {name for (name,) in paid} == set(names[4:])
+
+
+async def test_gateway_that_breaks_for_one_account_is_an_open_question_for_that_one(
+    world: World,
+) -> None:
+    """R23: an error that nobody has foreseen says nothing about the money."""
+
+    class Broken(MemoryGateway):
+        async def charge(self, name: str, body: str) -> GatewayAnswer:
+            if ":a1:" in name:
+                raise ValueError("not what an adapter should raise")
+            return await super().charge(name, body)
+
+    world.gateway = Broken(world.clock)
+    await world.seed("a1", "a2")
+    assert (await world.collect(ref("a1"), ref("a2"))).note == {"unknown": 1, "paid": 1}
+    assert await world.attempts("a1") == [(1, "unknown")]
+
+
+async def test_unsent_attempt_is_left_behind_when_the_payment_method_has_changed(
+    world: World,
+) -> None:
+    """R21: a key keeps its body for ever, so another method is another key."""
+    await world.seed("a1")
+    world.gateway.script("pm-a1", *[Step(NotSent("refused"))] * 2)
+    await world.collect(receive_count=5)
+    await world.execute("UPDATE billing.accounts SET payment_method = 'new'")
+    assert (await world.collect()).note == {"paid": 1}
+    assert await world.attempts() == [(1, "not_sent"), (2, "succeeded")]
+    assert [one.key for one in world.gateway.charges] == [key(attempt_no=2)]
 
 
 async def test_more_bills_than_may_be_called_at_once_are_all_collected(world: World) -> None:

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import pytest
 
 from billfleet_contracts import ChargeRef, CollectPayments
+from billfleet_db import Database
+from billfleet_db.errors import IntegrityRefused
 from billfleet_workers.adapters.memory_payments import MemoryGateway, Step
 from billfleet_workers.runtime.errors import Transient
 from billfleet_workers.runtime.handling import Finished
-from billfleet_workers.runtime.ports.payments import Declined, GatewayAnswer, Unknown
-from collect_world import FEBRUARY, HOUR_S, MARCH, World, key, ref, reported
+from billfleet_workers.runtime.ports.payments import Declined, GatewayAnswer, NotSent, Unknown
+from collect_world import FEBRUARY, HOUR_S, MARCH, World, execute, key, ref, reported
 from crashes import Fuse, FusedDatabase, FusedGateway, LightsOut
 
 SOFT = Step(Declined("insufficient_funds", "soft"))
@@ -167,6 +169,45 @@ async def test_redelivery_after_a_day_charges_what_the_gateway_never_heard_of(
     await world.pass_time(25 * HOUR_S)
     assert (await world.collect()).note == {"paid": 1}
     assert world.gateway.calls[-2:] == [("find", key()), ("charge", key())]
+
+
+async def test_crash_after_sending_what_was_unsent_before_is_asked_for_a_day_later(
+    world: World,
+) -> None:
+    """R22, R25: from the moment that it may leave us, an unsent attempt is one like any other."""
+    await world.seed("a1")
+    world.gateway.script("pm-a1", *[Step(NotSent("refused"))] * 2)
+    await world.collect(receive_count=5)
+    handler = world.handler(FusedGateway(world.gateway, Fuse(2)))
+    with pytest.raises(LightsOut):
+        await handler.handle(world.work(CollectPayments(charges=(ref(),))))
+    await world.pass_time(25 * HOUR_S)
+    assert (await world.collect()).note == {"paid": 1}
+    assert world.gateway.calls[-1] == ("find", key())
+    assert len(world.gateway.charges) == 1
+
+
+async def test_rows_that_refuse_one_payment_do_not_take_the_others_along(
+    world: World, superuser_database: Database
+) -> None:
+    """R29: the refused one stays prepared, and is recorded once its rows allow it."""
+    await world.seed("a1", "a2", "a3")
+    await execute(
+        superuser_database,
+        "ALTER TABLE billing.transfers ADD CONSTRAINT ck_trouble "
+        "CHECK (kind <> 'payment' OR account_id <> 'a2')",
+    )
+    refs = [ref(name) for name in ("a1", "a2", "a3")]
+    with pytest.raises(IntegrityRefused, match="ck_trouble"):
+        await world.collect(*refs)
+    paid = await world.rows("SELECT account_id FROM billing.bills WHERE state = 'paid'")
+    assert {name for (name,) in paid} == {"a1", "a3"}
+    await execute(superuser_database, "ALTER TABLE billing.transfers DROP CONSTRAINT ck_trouble")
+    await world.pass_time(LEASE_S)
+    await world.collect(*refs)
+    charged, posted = await counts(world)
+    assert set(charged.values()) == set(posted.values()) == {1}
+    assert len(charged) == len(posted) == 3
 
 
 async def test_redelivery_within_a_day_sends_the_same_key_and_body(world: World) -> None:

@@ -1,10 +1,15 @@
 """What webhooks and operators say, in any order and however often."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billfleet_contracts import PaymentFailed, PaymentSucceeded
+from billfleet_db import Database
 from billfleet_workers.adapters.memory_payments import MemoryGateway, Step
 from billfleet_workers.runtime.errors import Permanent, Transient
 from billfleet_workers.runtime.ports.payments import Declined, GatewayAnswer, Succeeded, Unknown
@@ -123,6 +128,38 @@ async def test_contradiction_that_the_gateway_cannot_settle_is_asked_again(world
     with pytest.raises(Transient, match="which report"):
         await world.report(reported("succeeded", key()))
     assert await world.rows("SELECT count(*) FROM billing.gateway_events") == [(0,)]
+
+
+async def test_report_that_is_overtaken_by_its_opposite_is_looked_at_again(world: World) -> None:
+    """R30: between reading the attempt and locking it, another report concluded it."""
+    await world.seed("a1")
+    world.gateway.script("pm-a1", FAILED)
+    await world.collect()
+
+    async def overtake() -> None:
+        await world.report(reported("declined", key(), event_id="e2", code="x"))
+
+    handler = world.handler(database=Overtaken(world.database, overtake))
+    with pytest.raises(Transient, match="concluded meanwhile"):
+        await handler.handle(world.work(reported("succeeded", key())))
+    assert await world.payments() == []
+
+
+class Overtaken(Database):
+    """Something happens before the second transaction begins."""
+
+    def __init__(self, inner: Database, event: Callable[[], Awaitable[None]]) -> None:
+        self._inner = inner
+        self._event = event
+        self._begun = 0
+
+    @asynccontextmanager
+    async def transaction(self, isolation: Any = None) -> AsyncIterator[AsyncConnection]:
+        self._begun += 1
+        if self._begun == 2:
+            await self._event()
+        async with self._inner.transaction(isolation) as connection:
+            yield connection
 
 
 async def test_payment_of_a_bill_that_another_attempt_has_paid_is_shown_as_credit(

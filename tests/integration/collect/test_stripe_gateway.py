@@ -70,8 +70,29 @@ async def test_refused_connection_is_known_not_to_have_charged() -> None:
 
 async def test_wrong_api_key_is_nobodys_decline() -> None:
     async with stripe_bench() as bench:
+        await bench.gateway.ping()
+        bench.fake.refuses_api_keys = True
         with pytest.raises(Unavailable, match="refuses our API key"):
-            await ask(bench, Fault("unauthorised"))
+            await ask(bench)
+        with pytest.raises(Unavailable, match="does not answer us"):
+            await bench.gateway.ping()
+
+
+async def test_wrong_api_key_pauses_the_worker_and_the_attempt_is_sent_when_it_is_right(
+    world: World,
+) -> None:
+    """R25: nobody is past due because of our settings."""
+    async with stripe_bench() as bench:
+        world.clock = bench.clock
+        await world.seed("a1", "a2", payment_method="cus_a/pm_a")
+        bench.fake.refuses_api_keys = True
+        with pytest.raises(Unavailable):
+            await run(world, bench, "a1", "a2")
+        assert await world.attempts() == [(1, "not_sent")]
+        assert await world.state() == "ACTIVE"
+        bench.fake.refuses_api_keys = False
+        await run(world, bench, "a1", "a2")
+        assert len(await world.payments()) == 2
 
 
 async def test_the_sdk_makes_no_retries_of_its_own() -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection, Engine
 from billfleet_contracts import AccountRebilled, CollectPayments, Envelope
 from billfleet_db import Database, accounts
 from billfleet_producers import RecordingProducer
-from billfleet_workers.handlers.rebill.dates import periods_due
+from billfleet_workers.dates import periods_due
 from billfleet_workers.handlers.rebill.sweep import sweep_rebill
 from billfleet_workers.runtime.clock import ManualClock
 from billfleet_workers.runtime.errors import Transient, Unavailable

@@ -58,7 +58,7 @@ def test_module_is_short_named_for_a_thing_and_has_a_sign_on_its_door(path: Path
 @pytest.mark.parametrize("path", sources(), ids=relative)
 def test_time_and_chance_come_in_through_the_door(path: Path) -> None:
     """Only clocks and composition roots read the machine's time."""
-    if relative(path).endswith(("runtime/clock.py", "producers/billfleet_producers/clock.py")):
+    if relative(path).endswith(("runtime/clock.py", "billfleet_producers/preparing.py")):
         return
     found = re.findall(r"datetime\.(?:utcnow|now)\(|date\.today\(|time\.time\(", path.read_text())
     if relative(path).startswith("ops/"):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billfleet_workers.handlers.money import (
+from billfleet_workers.money import (
     EXPONENTS,
     MINOR_MAX,
     AmountNotExact,

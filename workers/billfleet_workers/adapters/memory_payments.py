@@ -106,10 +106,13 @@ class MemoryGateway:
         steps = self._steps[str(json.loads(body)["method"])]
         return self._do(key, body, steps.popleft() if steps else Step())
 
-    async def find(self, key: str, body: str) -> GatewayAnswer | None:  # noqa: ARG002
+    async def find(self, key: str, body: str) -> GatewayAnswer | None:  # noqa: ARG002 - the port's
         """What is known of the key."""
         self.calls.append(("find", key))
         return self._known.get(key)
+
+    async def ping(self) -> None:
+        """It is always there."""
 
     async def close(self) -> None:
         """There is nothing to let go of."""

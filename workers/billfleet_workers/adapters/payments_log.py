@@ -59,9 +59,12 @@ class LogGateway:
         self._log.info("payment_signal", key=key, reference=reference, request=body)
         return Succeeded(reference)
 
-    async def find(self, key: str, body: str) -> GatewayAnswer | None:  # noqa: ARG002
+    async def find(self, key: str, body: str) -> GatewayAnswer | None:  # noqa: ARG002 - the port's
         """Nothing is kept, so nothing is found."""
         return None
+
+    async def ping(self) -> None:
+        """It is always there."""
 
     async def close(self) -> None:
         """There is nothing to let go of."""

@@ -135,11 +135,20 @@ class StripeGateway:
             return Unknown(f"could not ask: {type(error).__name__}")
         return None if intent is None else _answer_of_intent(intent)
 
+    async def ping(self) -> None:
+        """Ask for one payment, whichever."""
+        self._opened = True
+        try:
+            await self._stripe.v1.payment_intents.list_async({"limit": 1})
+        except (stripe.StripeError, aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable("stripe", f"it does not answer us: {error}") from error
+
     async def close(self) -> None:
         """Close the connections."""
         if self._opened:
             self._opened = False
-            await self._http.close_async()  # type: ignore[no-untyped-call]
+            closing = self._http.close_async()  # type: ignore[no-untyped-call]  # the SDK's
+            await closing
 
     async def _search(self, key: str) -> stripe.PaymentIntent | None:
         quoted = key.replace("\\", "\\\\").replace("'", "\\'")

@@ -4,14 +4,20 @@ Every handler opens its transaction here, so that a lost database pauses receivi
 is tried again, without any handler naming the database's errors itself.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billfleet_db import Database
-from billfleet_db.errors import DatabaseUnavailable, SerializationConflict
-from billfleet_workers.runtime.errors import Transient, Unavailable
+from billfleet_db.errors import (
+    DatabaseMisconfigured,
+    DatabaseUnavailable,
+    SerializationConflict,
+)
+from billfleet_workers.runtime.errors import Misconfigured, Transient, Unavailable
+
+DEPENDENCY = "postgresql"
 
 
 @asynccontextmanager
@@ -20,12 +26,22 @@ async def transaction(database: Database) -> AsyncIterator[AsyncConnection]:
 
     Raises:
         Unavailable: PostgreSQL can't be reached; receiving pauses.
+        Misconfigured: PostgreSQL refuses us: a login, a grant or a table is missing.
         Transient: another transaction got in the way; the message is tried again soon.
     """
-    try:
+    with database_errors():
         async with database.transaction() as connection:
             yield connection
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Turn the database room's errors into the runtime's."""
+    try:
+        yield
     except DatabaseUnavailable as error:
-        raise Unavailable("postgresql", str(error)) from error
+        raise Unavailable(DEPENDENCY, str(error)) from error
+    except DatabaseMisconfigured as error:
+        raise Misconfigured(DEPENDENCY, str(error)) from error
     except SerializationConflict as error:
         raise Transient(str(error), retry_after_s=1.0) from error

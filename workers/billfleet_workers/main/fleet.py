@@ -20,6 +20,7 @@ from billfleet_workers.main.parts import (
     check_shared,
     open_consumer,
     open_relay,
+    open_sealer,
     open_shared,
 )
 from billfleet_workers.runtime.consumer import Consumer
@@ -90,7 +91,9 @@ async def _run(
     log = structlog.get_logger("billfleet.fleet")
     consumers = [await open_consumer(shared, name) for name in names if name != RELAY]
     relay = await open_relay(shared) if RELAY in names else None
-    watching = _supervised("gate", shared.gate.watch, shared)
+    side_tasks = [_supervised("gate", shared.gate.watch, shared)]
+    if relay is not None:
+        side_tasks.append(_supervised("sealer", open_sealer(shared).run, shared))
     relaying = _supervised(RELAY, relay.run, shared) if relay else None
     for consumer in consumers:
         consumer.start()
@@ -101,8 +104,9 @@ async def _run(
     finally:
         log.info("fleet_draining", deadline_s=shared.settings.drain_deadline_s)
         await _drain(shared, consumers, relay, relaying)
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        for task in side_tasks:
+            task.cancel()
+        await asyncio.gather(*side_tasks, return_exceptions=True)
     report = FleetReport({consumer.desk.queue.name: consumer.desk.tally for consumer in consumers})
     log.info("fleet_stopped", adds_up=report.adds_up)
     return report

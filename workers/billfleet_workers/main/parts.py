@@ -20,9 +20,10 @@ from billfleet_workers.adapters.payments_stripe import StripeGateway
 from billfleet_workers.adapters.silent_metrics import SilentMetrics
 from billfleet_workers.adapters.sqs import SqsQueue
 from billfleet_workers.adapters.statsd import StatsdMetrics
-from billfleet_workers.handlers.collect import CollectHandler
+from billfleet_workers.handlers.collect import CollectHandler, CollectPolicy
 from billfleet_workers.handlers.rebill import RebillHandler, RebillLimits
-from billfleet_workers.handlers.relay import Relay
+from billfleet_workers.handlers.relay import Relay, Sealer
+from billfleet_workers.handlers.unit_of_work import DEPENDENCY
 from billfleet_workers.runtime.clock import Clock, SystemClock
 from billfleet_workers.runtime.consumer import Consumer
 from billfleet_workers.runtime.desk import Desk
@@ -42,7 +43,7 @@ SOURCE: Final = "/billfleet"
 WORKERS: Final[Mapping[str, str]] = {
     "rebill": "charges due accounts: ledger, next date, outbox",
     "collect": "collects charges through the payment gateway, with dunning",
-    RELAY: "carries the outbox to SQS and SNS",
+    RELAY: "carries the outbox to SQS and SNS, and seals the ledger",
 }
 
 
@@ -56,6 +57,7 @@ class Shared:
     database: Database
     clients: AwsClients
     dedupe: DynamoDedupeStore
+    gateway: PaymentGateway
     gate: Gate
     closing: AsyncExitStack
 
@@ -75,8 +77,15 @@ async def open_shared(settings: Settings) -> AsyncIterator[Shared]:
         async def probe_dedupe() -> None:
             await dedupe.read(["billfleet#probe"])
 
-        gate = Gate({"postgresql": database.ping, dedupe.dependency: probe_dedupe}, clock)
-        yield Shared(settings, clock, metrics, database, clients, dedupe, gate, closing)
+        gateway = _open_gateway(settings)
+        closing.push_async_callback(gateway.close)
+        probes = {
+            DEPENDENCY: database.ping,
+            dedupe.dependency: probe_dedupe,
+            gateway.name: gateway.ping,
+        }
+        gate = Gate(probes, clock)
+        yield Shared(settings, clock, metrics, database, clients, dedupe, gateway, gate, closing)
 
 
 async def check_shared(shared: Shared) -> None:
@@ -120,6 +129,11 @@ async def open_relay(shared: Shared) -> Relay:
     return Relay(shared.database, publisher, shared.clock, shared.metrics)
 
 
+def open_sealer(shared: Shared) -> Sealer:
+    """The sealer that runs beside the relay."""
+    return Sealer(shared.database, shared.clock, every_s=shared.settings.seal_every_s)
+
+
 def open_database(settings: Settings) -> Database:
     """A pool of connections as the application role."""
     return Database.connect(
@@ -147,9 +161,9 @@ def _handlers(name: str, shared: Shared) -> Mapping[str, Handler]:
             source=f"{SOURCE}/rebill",
         )
         return {RebillAccounts.TYPE: rebill}
-    gateway = _open_gateway(shared.settings)
-    shared.closing.push_async_callback(gateway.close)
-    collect = CollectHandler(shared.database, gateway, shared.clock, shared.metrics)
+    # The log answers at once, so all bills of a message may go side by side.
+    policy = CollectPolicy(calls_at_once=100) if shared.settings.gateway == "log" else None
+    collect = CollectHandler(shared.database, shared.gateway, shared.clock, shared.metrics, policy)
     return {CollectPayments.TYPE: collect, PaymentReported.TYPE: collect}
 
 

@@ -18,7 +18,7 @@ from billfleet_workers.runtime.errors import Unavailable
 from billfleet_workers.runtime.handling import Finished, Work
 from billfleet_workers.runtime.in_flight import Delivery
 from billfleet_workers.runtime.outcome import Done, Duplicate, Outcome, Poison, Retry
-from billfleet_workers.runtime.policy import UNAVAILABLE_RETRY_S, decide, decide_claim
+from billfleet_workers.runtime.policy import decide, decide_claim
 from billfleet_workers.runtime.ports.dedupe import ClaimRequest, Completion, Held
 from billfleet_workers.runtime.ports.queue import Received
 from billfleet_workers.runtime.recording import record
@@ -90,8 +90,8 @@ async def claim(deliveries: Sequence[Delivery], desk: Desk) -> None:
         desk.gate.shut(error.dependency, error.reason)
         desk.metrics.count("dedupe_unavailable", queue=desk.queue.name)
         for delivery in asked:
-            delivery.outcome = Retry(
-                max(1.0, UNAVAILABLE_RETRY_S * desk.jitter()), error.reason, "Unavailable"
+            delivery.outcome = decide(
+                error, delivery.received.receive_count, desk.policy, desk.jitter()
             )
         return
     finally:

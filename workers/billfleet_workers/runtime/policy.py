@@ -20,7 +20,6 @@ from billfleet_workers.runtime.ports.dedupe import (
     InProgress,
 )
 
-UNAVAILABLE_RETRY_S = 5.0
 LEASE_MARGIN_S = 1.0
 
 
@@ -79,7 +78,7 @@ def decide(
         return Poison(reason, name)
     if isinstance(result, Unavailable):
         # The message did nothing wrong: an outage never makes poison of it.
-        return Retry(max(UNAVAILABLE_RETRY_S * jitter, 1.0), reason, name)
+        return Retry(backoff_s(receive_count, policy, jitter), reason, name)
     if isinstance(result, asyncio.CancelledError):
         return Retry(0.0, "handed back while draining", name)
     if receive_count >= policy.attempts_max:

@@ -10,11 +10,15 @@ CREATE TABLE fleet.outbox (
   body       text NOT NULL,
   created_at timestamptz NOT NULL DEFAULT now(),
   sent_at    timestamptz,
+  refusals   integer NOT NULL DEFAULT 0,
+  refused    text,
+  try_at     timestamptz,
   CONSTRAINT pk_outbox PRIMARY KEY (outbox_id),
   CONSTRAINT uq_outbox_event_id UNIQUE (event_id),
   CONSTRAINT ck_outbox_route_kind CHECK (route_kind IN ('queue', 'topic'))
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 COMMENT ON TABLE fleet.outbox IS 'Events that must leave because their transaction committed. The relay sends them and prunes them later.';
+COMMENT ON COLUMN fleet.outbox.refused IS 'Why SQS or SNS last refused it; it is tried again at try_at, and others pass it by.';
 
 CREATE INDEX ix_outbox_unsent ON fleet.outbox (outbox_id) WHERE sent_at IS NULL;
 CREATE INDEX ix_outbox_sent_at ON fleet.outbox (sent_at) WHERE sent_at IS NOT NULL;

@@ -23,7 +23,7 @@ GRANT UPDATE (state, gateway_reference, decline_code, decline_kind, error, lease
 GRANT SELECT, INSERT ON billing.gateway_events, billing.refusals TO billfleet_app;
 
 GRANT SELECT, INSERT, DELETE ON fleet.outbox TO billfleet_app;
-GRANT UPDATE (sent_at) ON fleet.outbox TO billfleet_app;
+GRANT UPDATE (sent_at, refusals, refused, try_at) ON fleet.outbox TO billfleet_app;
 
 RESET ROLE;
 

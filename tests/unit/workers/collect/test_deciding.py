@@ -125,6 +125,12 @@ def test_unknown_outcome_is_always_asked_for_first() -> None:
     assert decision == decisions.Resolve(attempt, ask_first=True, may_charge=True)
 
 
+def test_bill_paid_otherwise_is_only_asked_about_even_while_its_key_is_trusted() -> None:
+    """R28"""
+    found = situation(ATTEMPT, bill=replace(BILL, state="paid"))
+    assert decided(found) == decisions.Resolve(ATTEMPT, ask_first=True, may_charge=False)
+
+
 def test_leased_attempt_is_left_to_whoever_holds_it() -> None:
     """R20"""
     until = NOW + timedelta(seconds=1)
@@ -206,6 +212,20 @@ def test_worker_that_lost_its_lease_records_no_doubt(answer: GatewayAnswer) -> N
     """R20: what it does not know, whoever holds the lease will find out."""
     heard = Heard(answer, lease_token="another")
     assert judge(ATTEMPT, situation(ATTEMPT), heard, RULES, TERMS).attempt is None
+
+
+@pytest.mark.parametrize("state", ["prepared", "unknown"])
+def test_busy_attempt_keeps_its_state_and_is_nobodys_until_the_gateway_is_ready(
+    state: AttemptState,
+) -> None:
+    """R27: an end of the lease is also what the sweep finds a prepared attempt by."""
+    attempt = replace(ATTEMPT, state=state, next_check_at=NOW, checks_made=2)
+    heard = Heard(Busy("429", 9.0), lease_token="t1")
+    judged = judge(attempt, situation(attempt), heard, RULES, TERMS)
+    assert judged.attempt is not None
+    assert (judged.attempt.state, judged.attempt.checks_made) == (state, 2)
+    assert judged.attempt.leased_until == NOW + timedelta(seconds=9)
+    assert judged.again_in_s == 9.0
 
 
 def test_worker_that_lost_its_lease_still_records_what_it_knows() -> None:

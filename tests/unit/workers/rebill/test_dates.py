@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billfleet_workers.handlers.rebill.dates import (
+from billfleet_workers.dates import (
     DateOutOfRange,
     UnknownZone,
     is_due,

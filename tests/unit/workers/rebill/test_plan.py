@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from billfleet_contracts import INTEGER_MAX, AccountPeriod
 from billfleet_db.accounts import Account
-from billfleet_workers.handlers.rebill.dates import periods_due
+from billfleet_workers.dates import periods_due
 from billfleet_workers.handlers.rebill.plan import (
     Charge,
     Outcome,

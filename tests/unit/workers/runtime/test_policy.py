@@ -46,7 +46,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
         (
             Unavailable("postgresql", "gone"),
             99,
-            Retry(5.0, "postgresql is unavailable: gone", "Unavailable"),
+            Retry(900.0, "postgresql is unavailable: gone", "Unavailable"),
         ),
         (
             asyncio.CancelledError(),

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from billfleet_contracts import AccountPeriod, Envelope, RebillAccounts
 from billfleet_db import Database, accounts
 from billfleet_db.errors import IntegrityRefused
-from billfleet_workers.handlers.rebill.dates import start_of_utc_day
+from billfleet_workers.dates import start_of_utc_day
 from billfleet_workers.handlers.rebill.plan import (
     Charge,
     Outcome,

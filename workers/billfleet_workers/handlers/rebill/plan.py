@@ -14,14 +14,14 @@ from typing import Literal
 
 from billfleet_contracts import INTEGER_MAX, AccountPeriod
 from billfleet_db.accounts import Account
-from billfleet_workers.handlers.money import UnknownCurrency, exponent
-from billfleet_workers.handlers.rebill.dates import (
+from billfleet_workers.dates import (
     ONE_DAY,
     DateOutOfRange,
     UnknownZone,
     local_today,
     next_period,
 )
+from billfleet_workers.money import UnknownCurrency, exponent
 
 SkipReason = Literal[
     "stale_period",  # the account's date is past it: billed, or moved on, while the message waited

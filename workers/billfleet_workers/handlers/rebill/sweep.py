@@ -14,7 +14,7 @@ from billfleet_contracts import AccountPeriod, RebillAccounts
 from billfleet_db import Database, accounts
 from billfleet_db.accounts import DueAccount
 from billfleet_producers import Producer
-from billfleet_workers.handlers.rebill.dates import (
+from billfleet_workers.dates import (
     UnknownZone,
     latest_today,
     local_today,

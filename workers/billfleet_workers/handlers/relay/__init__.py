@@ -1,5 +1,6 @@
-"""The relay: it carries the outbox to SQS and SNS."""
+"""The relay worker: the outbox is carried to SQS and SNS, and the ledger is sealed behind it."""
 
 from billfleet_workers.handlers.relay.relay import Relay
+from billfleet_workers.handlers.relay.sealer import Sealer
 
-__all__ = ["Relay"]
+__all__ = ["Relay", "Sealer"]

@@ -3,17 +3,18 @@
 A worker without a queue: the fleet runs it like the others. It takes rows that no other relay
 holds, publishes them, and marks as sent what was accepted, all inside one transaction: if the
 lights go out after publishing, the rows are published again, and dedupe turns the second away.
-A row that is refused stays, is logged, and is passed over while others go on.
+A row that is refused is put aside with its reason, and others pass it by.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from billfleet_db import Database, outbox
-from billfleet_workers.handlers.unit_of_work import transaction
+from billfleet_db.announcements import Announcements
+from billfleet_workers.handlers.unit_of_work import database_errors, transaction
 from billfleet_workers.runtime.clock import Clock
 from billfleet_workers.runtime.errors import DeliveryError
 from billfleet_workers.runtime.ports.metrics import Metrics
@@ -21,6 +22,7 @@ from billfleet_workers.runtime.ports.publisher import Letter, Publisher
 from billfleet_workers.runtime.ports.queue import EntryFailure
 
 BATCH_MAX = 200
+LOOK_EVERY_S = 1.0
 RETRY_FIRST_S = 0.5
 RETRY_CAP_S = 15.0
 
@@ -37,20 +39,14 @@ class Relay:
     """Publishes the outbox until drained."""
 
     def __init__(
-        self,
-        database: Database,
-        publisher: Publisher,
-        clock: Clock,
-        metrics: Metrics,
-        *,
-        poll_s: float = 0.25,
+        self, database: Database, publisher: Publisher, clock: Clock, metrics: Metrics
     ) -> None:
         self._database = database
         self._publisher = publisher
         self._clock = clock
         self._metrics = metrics
-        self._poll_s = poll_s
         self._draining = asyncio.Event()
+        self._retry_s = RETRY_FIRST_S
         self._log = structlog.get_logger("billfleet.relay")
 
     def drain(self) -> None:
@@ -59,40 +55,41 @@ class Relay:
 
     async def run(self) -> None:
         """Publish until drained; an outage is waited out."""
-        retry_s = RETRY_FIRST_S
         while not self._draining.is_set():
             try:
-                done = await self.publish_once()
+                with database_errors():
+                    async with self._database.listening(outbox.CHANNEL) as news:
+                        await self._publish_until_drained(news)
             except DeliveryError as error:
-                self._log.warning("relay_waits", reason=error.reason, retry_in_s=retry_s)
-                await self._pause(retry_s)
-                retry_s = min(retry_s * 2, RETRY_CAP_S)
-                continue
-            retry_s = RETRY_FIRST_S
-            if done.sent < BATCH_MAX:
-                await self._pause(self._poll_s)
+                self._log.warning(
+                    "relay_waits", reason=error.reason, retry_in_s=round(self._retry_s, 1)
+                )
+                await self._unless_drained(self._clock.sleep(self._retry_s))
+                self._retry_s = min(self._retry_s * 2, RETRY_CAP_S)
+
+    async def _publish_until_drained(self, news: Announcements) -> None:
+        while not self._draining.is_set():
+            done = await self.publish_once()
+            self._retry_s = RETRY_FIRST_S
+            if done.taken < BATCH_MAX:
+                # Announced or not, it looks again: an announcement can be lost, and what was
+                # put aside comes up again without one.
+                await self._unless_drained(news.wait(LOOK_EVERY_S))
 
     async def publish_once(self) -> Round:
-        """One round: take, publish, mark. Returns how many were taken and how many were sent."""
+        """One round: take, publish, mark what was accepted, put aside what was refused."""
         async with transaction(self._database) as connection:
             rows = await outbox.take(connection, BATCH_MAX)
             if not rows:
                 return Round(0, 0)
             answers = await self._publisher.publish([_letter(row) for row in rows])
-            accepted = [
-                row.outbox_id for row, failure in zip(rows, answers, strict=True) if failure is None
-            ]
-            if accepted:
-                await outbox.mark_sent(connection, accepted, self._clock.now())
-            refused = [
-                (row, failure)
-                for row, failure in zip(rows, answers, strict=True)
-                if failure is not None
-            ]
-            if refused:
-                await outbox.postpone(
-                    connection, [(row.outbox_id, failure.reason) for row, failure in refused]
-                )
+            answered = list(zip(rows, answers, strict=True))
+            accepted = [row.outbox_id for row, failure in answered if failure is None]
+            refused = [(row, failure) for row, failure in answered if failure is not None]
+            await outbox.mark_sent(connection, accepted, self._clock.now())
+            await outbox.postpone(
+                connection, {row.outbox_id: failure.reason for row, failure in refused}
+            )
         self._account(rows, refused)
         return Round(len(rows), len(accepted))
 
@@ -101,6 +98,10 @@ class Relay:
         rows: Sequence[outbox.OutboxRow],
         refused: Sequence[tuple[outbox.OutboxRow, EntryFailure]],
     ) -> None:
+        refused_ids = {row.outbox_id for row, _ in refused}
+        for row in rows:
+            if row.outbox_id not in refused_ids:
+                self._metrics.count("outbox_published", route=row.route_name)
         for row, failure in refused:
             self._metrics.count("outbox_failures", route=row.route_name)
             self._log.error(
@@ -112,16 +113,20 @@ class Relay:
                 code=failure.code,
                 reason=failure.reason,
             )
-        self._metrics.count("outbox_published", len(rows) - len(refused), route="all")
 
-    async def _pause(self, seconds: float) -> None:
-        pause = asyncio.ensure_future(self._clock.sleep(seconds))
-        stop = asyncio.ensure_future(self._draining.wait())
+    async def _unless_drained(self, wait: Awaitable[object]) -> None:
+        """Wait, but not past the drain."""
+        waiting = asyncio.ensure_future(wait)
+        draining = asyncio.ensure_future(self._draining.wait())
         try:
-            await asyncio.wait((pause, stop), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((waiting, draining), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            pause.cancel()
-            stop.cancel()
+            draining.cancel()
+            if not waiting.done():
+                waiting.cancel()
+                await asyncio.gather(waiting, return_exceptions=True)
+        if not waiting.cancelled():
+            waiting.result()
 
 
 def _letter(row: outbox.OutboxRow) -> Letter:

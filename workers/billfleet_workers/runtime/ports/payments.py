@@ -109,6 +109,14 @@ class PaymentGateway(Protocol):
         """
         ...
 
+    async def ping(self) -> None:
+        """Return when it would take a charge of ours; what the gate asks after a refusal.
+
+        Raises:
+            Unavailable: it can't be reached, or still refuses our credentials.
+        """
+        ...
+
     async def close(self) -> None:
         """Let go of connections. Safe to call twice."""
         ...
