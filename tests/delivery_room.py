@@ -10,6 +10,7 @@ from billfleet_workers.adapters.memory_dedupe import MemoryDedupeStore
 from billfleet_workers.adapters.memory_metrics import MemoryMetrics
 from billfleet_workers.adapters.memory_queue import MemoryQueue
 from billfleet_workers.runtime.clock import ManualClock
+from billfleet_workers.runtime.concurrency import Concurrency
 from billfleet_workers.runtime.delivery import deliver
 from billfleet_workers.runtime.desk import Desk
 from billfleet_workers.runtime.gate import Gate
@@ -46,13 +47,16 @@ class ScriptedHandler:
 class Room:
     """One queue, one dedupe store, one handler and a desk over them."""
 
-    def __init__(self, act: Act = finish, *, attempts_max: int = 8) -> None:
+    def __init__(
+        self, act: Act = finish, *, attempts_max: int = 8, in_flight_max: int = 20
+    ) -> None:
         self.clock = ManualClock(START)
         self.queue = MemoryQueue("rebill", self.clock)
         self.dedupe = MemoryDedupeStore(self.clock)
         self.metrics = MemoryMetrics()
         self.handler = ScriptedHandler(act)
         self.attempts_max = attempts_max
+        self.in_flight_max = in_flight_max
         self.desk = self.new_desk()
 
     def new_desk(self) -> Desk:
@@ -75,6 +79,8 @@ class Room:
             heartbeat=Heartbeat(self.queue, self.dedupe, policy, self.clock, self.metrics),
             tally=Tally(),
             draining=asyncio.Event(),
+            linger_s=0.0,
+            concurrency=Concurrency(self.in_flight_max, self.in_flight_max),
             jitter=lambda: 1.0,
         )
 

@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     receivers: int = Field(
         default=2, ge=1, le=32, description="Receive loops per queue, ten messages each."
     )
+    in_flight_max: int = Field(default=40, ge=1, le=5000, description="Messages of a queue.")
+    in_flight_min: int = Field(default=10, ge=1, description="However slow handlers become.")
+    tenant_in_flight_max: int | None = Field(default=None, ge=1, description="Of one tenant.")
     poll_wait_s: float = Field(default=20.0, ge=0, le=20, description="One long poll.")
     lease_s: int | None = Field(
         default=None, ge=3, le=3600, description="Default: each queue's visibility timeout."

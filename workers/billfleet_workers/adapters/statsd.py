@@ -15,6 +15,7 @@ import contextlib
 import math
 import re
 import socket
+from functools import lru_cache
 from typing import Any, Literal
 
 import structlog
@@ -155,13 +156,20 @@ def _look_up(host: str, port: int, flags: int) -> Address:
 
 def format_line(name: str, figure: str, tags: dict[str, str], form: Form) -> str:
     """One line of the protocol. Tags are the registry's, in its order; a missing one is `none`."""
-    known = _TAGS.get(name, ())
-    values = [(tag, tags.get(tag) or "none") for tag in known]
+    head, tail = _frame(name, tuple(tags.items()), form)
+    return f"{head}{figure}{tail}"
+
+
+# The same few series are written over and over: what surrounds the figure is made once for each.
+@lru_cache(maxsize=4096)
+def _frame(name: str, tags: tuple[tuple[str, str], ...], form: Form) -> tuple[str, str]:
+    given = dict(tags)
+    values = [(tag, given.get(tag) or "none") for tag in _TAGS.get(name, ())]
     if form == "dogstatsd":
         pairs = ",".join(f"{tag}:{_clean(_NOT_IN_TAGS, value)}" for tag, value in values)
-        return f"{PREFIX}.{name}:{figure}" + (f"|#{pairs}" if pairs else "")
+        return f"{PREFIX}.{name}:", f"|#{pairs}" if pairs else ""
     parts = [PREFIX, name, *(_clean(_NOT_IN_NAMES, value) for _, value in values)]
-    return f"{'.'.join(parts)}:{figure}"
+    return f"{'.'.join(parts)}:", ""
 
 
 def _clean(pattern: re.Pattern[str], value: str) -> str:

@@ -25,6 +25,7 @@ from billfleet_workers.handlers.rebill import RebillHandler, RebillLimits
 from billfleet_workers.handlers.relay import Relay, Sealer
 from billfleet_workers.handlers.unit_of_work import DEPENDENCY
 from billfleet_workers.runtime.clock import Clock, SystemClock
+from billfleet_workers.runtime.concurrency import Concurrency
 from billfleet_workers.runtime.consumer import Consumer
 from billfleet_workers.runtime.desk import Desk
 from billfleet_workers.runtime.errors import Misconfigured
@@ -118,6 +119,11 @@ async def open_consumer(shared: Shared, name: str) -> Consumer:
         heartbeat=Heartbeat(queue, shared.dedupe, policy, shared.clock, shared.metrics),
         tally=Tally(),
         draining=asyncio.Event(),
+        concurrency=Concurrency(
+            min(settings.in_flight_min, settings.in_flight_max), settings.in_flight_max
+        ),
+        fifo=spec.fifo,
+        tenant_max=settings.tenant_in_flight_max,
     )
     return Consumer(desk, receivers=settings.receivers, poll_wait_s=settings.poll_wait_s)
 

@@ -1,17 +1,18 @@
 """Receiving: long polls with a bounded number in flight, until told to drain.
 
-The fleet runs one consumer per queue. A receiver takes a batch, has it delivered and settled, and
-only then asks for more, so at most `receivers` times ten messages are in flight. Draining stops
+The fleet runs one consumer per queue. A receiver waits for room, asks for what may start at once,
+and puts it into the queue's `Life`, which settles each message as soon as it can. Draining stops
 asking, takes the answer of a poll that is still out and hands its messages back unstarted, lets
 handlers finish until the deadline, and cancels what is left.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import structlog
 
-from billfleet_workers.runtime.delivery import deliver
+from billfleet_workers.runtime.delivery import Life
 from billfleet_workers.runtime.desk import Desk
 from billfleet_workers.runtime.errors import Unavailable
 from billfleet_workers.runtime.ports.queue import Hiding, Received
@@ -28,8 +29,11 @@ class Consumer:
 
     def __init__(self, desk: Desk, *, receivers: int, poll_wait_s: float) -> None:
         self._desk = desk
+        self._life = Life(desk)
         self._receivers = receivers
         self._poll_wait_s = poll_wait_s
+        self._asking_for = 0
+        self._more = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._side_tasks: list[asyncio.Task[None]] = []
         self._retry_s = RECEIVE_RETRY_FIRST_S
@@ -41,83 +45,91 @@ class Consumer:
         """What this consumer delivers with."""
         return self._desk
 
+    @property
+    def in_flight(self) -> int:
+        """Messages received and not settled."""
+        return self._life.in_flight
+
+    @property
+    def last_answer_age_s(self) -> float:
+        """Seconds since SQS last answered a receive, with messages or without."""
+        return self._desk.clock.monotonic() - self._last_answer_s
+
     def start(self) -> None:
         """Begin to receive."""
-        desk = self._desk
-        for number in range(self._receivers):
-            self._tasks.append(
-                asyncio.create_task(
-                    supervise(
-                        f"receiver-{desk.queue.name}-{number}",
-                        self._receive_until_drained,
-                        clock=desk.clock,
-                        metrics=desk.metrics,
-                    )
-                )
-            )
-        self._side_tasks.append(
-            asyncio.create_task(
-                supervise(
-                    f"heartbeat-{desk.queue.name}",
-                    desk.heartbeat.run,
-                    clock=desk.clock,
-                    metrics=desk.metrics,
-                )
-            )
-        )
+        name = self._desk.queue.name
+        self._tasks = [
+            self._supervised(f"receiver-{name}-{number}", partial(self._receive, number > 0))
+            for number in range(self._receivers)
+        ]
+        self._side_tasks = [self._supervised(f"heartbeat-{name}", self._desk.heartbeat.run)]
 
     async def drain(self, deadline_s: float) -> bool:
         """Stop and finish by the deadline. True: every received message is accounted for."""
-        self._desk.draining.set()
+        desk = self._desk
+        desk.draining.set()
         working_s = max(0.1, deadline_s - SETTLE_MARGIN_S)
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=working_s)
-            self._cancel_handlers()
-            await asyncio.wait(self._tasks, timeout=SETTLE_MARGIN_S)
+        finishing = asyncio.gather(*self._tasks, self._life.ended(), return_exceptions=True)
+        await asyncio.wait([finishing], timeout=working_s)
+        if not finishing.done():
+            self._life.cancel_handlers()
+            await asyncio.wait([finishing], timeout=SETTLE_MARGIN_S)
+        finishing.cancel()
         for task in (*self._tasks, *self._side_tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, *self._side_tasks, return_exceptions=True)
-        self._log.info("drained", adds_up=self._desk.tally.adds_up, **self._desk.tally.as_dict())
-        return self._desk.tally.adds_up
+        await asyncio.gather(finishing, *self._tasks, *self._side_tasks, return_exceptions=True)
+        desk.tally.abandoned += self._life.in_flight
+        self._life.abort()
+        self._log.info("drained", adds_up=desk.tally.adds_up, **desk.tally.as_dict())
+        return desk.tally.adds_up
 
-    def _cancel_handlers(self) -> None:
-        for delivery in self._desk.heartbeat.watched:
-            if delivery.task is not None and not delivery.task.done():
-                delivery.task.cancel()
+    def _supervised(self, name: str, run: Callable[[], Awaitable[None]]) -> "asyncio.Task[None]":
+        desk = self._desk
+        return asyncio.create_task(supervise(name, run, clock=desk.clock, metrics=desk.metrics))
 
-    async def _receive_until_drained(self) -> None:
-        while await self._may_receive():
-            batch = await self._receive()
+    async def _receive(self, is_extra: bool) -> None:
+        """Receive until drained. An extra receiver only joins in while there is more to come."""
+        while await self._may_receive(is_extra=is_extra):
+            batch = await self._poll()
             if not batch:
                 continue
             self._desk.tally.received += len(batch)
             if self._desk.draining.is_set():
                 await self._hand_back(batch)
             else:
-                await self._deliver(batch)
+                self._life.begin(batch)
+            self._desk.metrics.gauge("in_flight", self._life.in_flight, queue=self._desk.queue.name)
 
-    async def _may_receive(self) -> bool:
-        """Wait for the gate; False once draining."""
-        draining = self._desk.draining
-        if draining.is_set():
-            return False
-        waits = [
-            asyncio.ensure_future(self._desk.gate.wait_open()),
-            asyncio.ensure_future(draining.wait()),
-        ]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-        return not draining.is_set()
+    async def _may_receive(self, *, is_extra: bool) -> bool:
+        """Wait for the gate, for room and for a reason; False once draining."""
+        desk, draining = self._desk, self._desk.draining
+        while not draining.is_set():
+            if not desk.gate.is_open:
+                wait: Awaitable[object] = desk.gate.wait_open()
+            elif is_extra and not self._more.is_set():
+                # An idle queue is polled once, not once by every receiver.
+                wait = self._more.wait()
+            elif self._room() <= 0:
+                desk.concurrency.note_full()
+                wait = self._life.changed()
+            else:
+                return True
+            await _first_of(draining.wait(), wait)
+        return False
 
-    async def _receive(self) -> Sequence[Received]:
+    def _room(self) -> int:
+        """How many messages may be asked for: few polls, each for what may start at once."""
+        free = self._desk.concurrency.limit - self._life.in_flight - self._asking_for
+        return min(free, BATCH_MAX)
+
+    async def _poll(self) -> Sequence[Received]:
         desk = self._desk
+        limit = self._room()
+        self._asking_for += limit
         started_s = desk.clock.monotonic()
         try:
             batch = await desk.queue.receive(
-                limit=BATCH_MAX,
+                limit=limit,
                 wait_s=self._poll_wait_s,
                 visibility_timeout_s=desk.policy.visibility_timeout_s,
             )
@@ -127,27 +139,20 @@ class Consumer:
             await desk.clock.sleep(self._retry_s)
             self._retry_s = min(self._retry_s * 2, RECEIVE_RETRY_CAP_S)
             return ()
+        finally:
+            self._asking_for -= limit
         self._retry_s = RECEIVE_RETRY_FIRST_S
         now_s = desk.clock.monotonic()
         desk.metrics.timing("receive_ms", (now_s - started_s) * 1000, queue=desk.queue.name)
         desk.metrics.gauge("last_poll_age_s", now_s - self._last_answer_s, queue=desk.queue.name)
         self._last_answer_s = now_s
+        if len(batch) >= limit:
+            self._more.set()
+        elif not batch:
+            self._more.clear()
         if batch:
             desk.metrics.count("messages_received", len(batch), queue=desk.queue.name)
         return batch
-
-    async def _deliver(self, batch: Sequence[Received]) -> None:
-        desk = self._desk
-        before = desk.tally.received - desk.tally.accounted
-        desk.metrics.gauge("in_flight", before, queue=desk.queue.name)
-        try:
-            await deliver(batch, desk)
-        except BaseException:
-            # Whatever it was, these messages are still in the queue and come back by themselves.
-            desk.tally.abandoned += len(batch)
-            raise
-        waiting = desk.tally.received - desk.tally.accounted
-        desk.metrics.gauge("in_flight", waiting, queue=desk.queue.name)
 
     async def _hand_back(self, batch: Sequence[Received]) -> None:
         """Unstarted messages are for others, at once."""
@@ -161,3 +166,13 @@ class Consumer:
         failed = sum(failure is not None for failure in failures)
         tally.abandoned += failed
         tally.handed_back += len(batch) - failed
+
+
+async def _first_of(*waits: Awaitable[object]) -> None:
+    """Wait for the first; the others are given up."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()

@@ -1,8 +1,9 @@
 """The life of a message: decode, claim, handle, decide, complete or release, settle, record.
 
-The consumer hands over what one receive returned; this file brings every message of it to an
-outcome and acts on that outcome. Each verb works on the whole batch, and one message's failure
-never touches its neighbours. Nothing here knows SQS, DynamoDB or PostgreSQL: those are ports.
+The consumer puts in what its receives returned; here each message goes from verb to verb, in
+micro-batches that form across receives, until it is settled. One message's failure never touches
+its neighbours, and a slow one never holds up the others. Nothing here knows SQS, DynamoDB or
+PostgreSQL: those are ports.
 
 If the lights go out between two verbs, the message is still in the queue and its claim lapses
 with its lease: whoever receives it next takes the work over, and the database refuses an effect
@@ -12,44 +13,158 @@ that is there already.
 import asyncio
 from collections.abc import Sequence
 
+import structlog
+
 from billfleet_contracts import ContractError, decode, payload_hash
+from billfleet_workers.runtime.admission import BEHIND, Admission
+from billfleet_workers.runtime.claiming import claim, follow
+from billfleet_workers.runtime.completing import complete, release
 from billfleet_workers.runtime.desk import Desk
 from billfleet_workers.runtime.errors import Unavailable
 from billfleet_workers.runtime.handling import Finished, Work
 from billfleet_workers.runtime.in_flight import Delivery
-from billfleet_workers.runtime.outcome import Done, Duplicate, Outcome, Poison, Retry
-from billfleet_workers.runtime.policy import decide, decide_claim
-from billfleet_workers.runtime.ports.dedupe import ClaimRequest, Completion, Held
+from billfleet_workers.runtime.outcome import Poison, Retry
+from billfleet_workers.runtime.policy import decide
 from billfleet_workers.runtime.ports.queue import Received
 from billfleet_workers.runtime.recording import record
 from billfleet_workers.runtime.settling import settle
+from billfleet_workers.runtime.stage import Stage, Verb
 
-COMPLETE_TRIES = 3
-COMPLETE_RETRY_S = 0.2
+CLAIMS_MAX = 25
+SETTLES_MAX = 10
 
 
-async def deliver(batch: Sequence[Received], desk: Desk) -> Sequence[Delivery]:
-    """Bring every message of a batch to its outcome, and settle it."""
-    now_s = desk.clock.monotonic()
-    deliveries = [
-        Delivery(received, now_s, desk.new_token(), extended_at_s=now_s) for received in batch
-    ]
-    desk.heartbeat.watch(deliveries)
-    try:
+class Life:
+    """Everything that is in flight on one queue, each message at its verb."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._admission = Admission(fifo=desk.fifo, tenant_max=desk.tenant_max)
+        self._claiming = self._stage(self._claim, CLAIMS_MAX)
+        self._completing = self._stage(self._complete, CLAIMS_MAX)
+        self._settling = self._stage(self._settle, SETTLES_MAX)
+        self._stages = (self._claiming, self._completing, self._settling)
+        self._changed = asyncio.Event()
+        self._in_flight = 0
+        self._log = structlog.get_logger("billfleet.delivery").bind(queue=desk.queue.name)
+
+    @property
+    def in_flight(self) -> int:
+        """Messages received and not settled."""
+        return self._in_flight
+
+    def begin(self, batch: Sequence[Received]) -> list[Delivery]:
+        """Take what a receive returned. Decode it, and let go on what may."""
+        now_s = self._desk.clock.monotonic()
+        deliveries = [
+            Delivery(received, now_s, self._desk.new_token(), extended_at_s=now_s)
+            for received in batch
+        ]
+        self._in_flight += len(deliveries)
+        self._desk.heartbeat.watch(deliveries)
         for delivery in deliveries:
-            decode_one(delivery, desk)
-        await claim(deliveries, desk)
-        await handle(deliveries, desk)
+            decode_one(delivery, self._desk)
+        self._go_on(self._admission.enter(deliveries))
+        return deliveries
+
+    def _go_on(self, admitted: Sequence[Delivery]) -> None:
+        """To the claim, or straight to settling for what could not be read."""
+        if undecodable := [d for d in admitted if d.outcome is not None]:
+            self._settling.put(undecodable)
+        if readable := [d for d in admitted if d.outcome is None]:
+            self._claiming.put(readable)
+
+    async def _claim(self, deliveries: Sequence[Delivery]) -> None:
+        for leader in await claim(deliveries, self._desk):
+            if leader.claimed:
+                self._handle(leader)
+            else:
+                self._settling.put(_with_followers(leader))
+
+    def _handle(self, delivery: Delivery) -> None:
+        delivery.task = asyncio.create_task(handle_one(delivery, self._desk))
+        delivery.task.add_done_callback(lambda task: self._handled(delivery, task))
+
+    def _handled(self, delivery: Delivery, task: "asyncio.Task[Finished]") -> None:
+        """What came of the handler is decided, and goes on to be recorded."""
+        delivery.result = (
+            asyncio.CancelledError() if task.cancelled() else task.exception() or task.result()
+        )
+        decide_one(delivery, self._desk)
+        failed = isinstance(delivery.outcome, Retry)
+        self._desk.concurrency.ended(delivery.handle_ms, failed=failed)
+        self._completing.put([delivery])
+
+    async def _complete(self, deliveries: Sequence[Delivery]) -> None:
+        await complete(deliveries, self._desk)
+        await release(deliveries, self._desk)
         for delivery in deliveries:
-            decide_one(delivery, desk)
-        await complete(deliveries, desk)
-        await release(deliveries, desk)
-    finally:
-        desk.heartbeat.forget(deliveries)
-    await settle(deliveries, desk)
-    for delivery in deliveries:
-        record(delivery, desk)
-    return deliveries
+            self._settling.put(_with_followers(delivery))
+
+    async def _settle(self, deliveries: Sequence[Delivery]) -> None:
+        # Settled from here on: extending what is being deleted would only be refused.
+        self._desk.heartbeat.forget(deliveries)
+        await settle(deliveries, self._desk)
+        for delivery in deliveries:
+            record(delivery, self._desk)
+        self._leave(deliveries)
+
+    def _leave(self, deliveries: Sequence[Delivery]) -> None:
+        """These have ended; others may go on, or have to go back with them."""
+        self._in_flight -= len(deliveries)
+        for delivery in deliveries:
+            if delivery.is_unstarted:
+                continue
+            following, behind = self._admission.leave(delivery)
+            self._go_on(following)
+            self._send_back(behind)
+        # Whoever waits now is woken; whoever comes later waits for the next.
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _send_back(self, waiting: Sequence[Delivery]) -> None:
+        for delivery in waiting:
+            delivery.outcome = BEHIND
+            delivery.is_unstarted = True
+        if waiting:
+            self._settling.put(waiting)
+
+    def _failed(self, deliveries: Sequence[Delivery], error: Exception) -> None:
+        """A defect took this batch. Its messages are in the queue and come back by themselves."""
+        self._log.error("delivery_failed", error=f"{type(error).__name__}: {error}", exc_info=error)
+        lost = [one for delivery in deliveries for one in _with_followers(delivery)]
+        self._desk.heartbeat.forget(lost)
+        self._desk.tally.abandoned += len(lost)
+        self._leave(lost)
+
+    async def changed(self) -> None:
+        """Wait until something has been settled."""
+        await self._changed.wait()
+
+    async def ended(self) -> None:
+        """Wait until nothing is in flight. Nothing lingers any more, and who waits goes back."""
+        for stage in self._stages:
+            stage.hurry()
+        if self._desk.draining.is_set():
+            self._send_back(self._admission.give_up_waiting())
+        while self._in_flight:
+            await self.changed()
+
+    def cancel_handlers(self) -> None:
+        """Stop what runs; each message goes back at once."""
+        for delivery in self._desk.heartbeat.watched:
+            if delivery.task is not None and not delivery.task.done():
+                delivery.task.cancel()
+
+    def abort(self) -> None:
+        """Stop in the middle, as a process that dies would; leases and visibility lapse."""
+        for stage in self._stages:
+            stage.abort()
+        self.cancel_handlers()
+
+    def _stage(self, verb: Verb, size_max: int) -> Stage:
+        desk = self._desk
+        return Stage(verb, self._failed, desk.clock, size_max=size_max, linger_s=desk.linger_s)
 
 
 def decode_one(delivery: Delivery, desk: Desk) -> None:
@@ -71,51 +186,8 @@ def decode_one(delivery: Delivery, desk: Desk) -> None:
     delivery.payload_hash = payload_hash(envelope)
 
 
-async def claim(deliveries: Sequence[Delivery], desk: Desk) -> None:
-    """One call for all keys. The same key twice in a batch follows its first delivery."""
-    leaders: dict[str, Delivery] = {}
-    for delivery in deliveries:
-        if delivery.outcome is None:
-            leader = leaders.setdefault(delivery.key, delivery)
-            delivery.follows = None if leader is delivery else leader
-    if not leaders:
-        return
-    asked = list(leaders.values())
-    started_s = desk.clock.monotonic()
-    try:
-        answers = await desk.dedupe.claim(
-            [ClaimRequest(d.key, d.payload_hash, d.token, desk.policy.lease_s) for d in asked]
-        )
-    except Unavailable as error:
-        desk.gate.shut(error.dependency, error.reason)
-        desk.metrics.count("dedupe_unavailable", queue=desk.queue.name)
-        for delivery in asked:
-            delivery.outcome = decide(
-                error, delivery.received.receive_count, desk.policy, desk.jitter()
-            )
-        return
-    finally:
-        desk.metrics.timing("claim_ms", desk.since_ms(started_s), queue=desk.queue.name)
-    for delivery, answer in zip(asked, answers, strict=True):
-        delivery.outcome = decide_claim(answer, desk.clock.now())
-        delivery.claimed = delivery.outcome is None
-
-
-async def handle(deliveries: Sequence[Delivery], desk: Desk) -> None:
-    """Run the handlers of what was claimed, side by side, each inside its deadline."""
-    ours = [delivery for delivery in deliveries if delivery.claimed]
-    for delivery in ours:
-        delivery.task = asyncio.create_task(_handle_one(delivery, desk))
-    results = await asyncio.gather(
-        *(delivery.task for delivery in ours if delivery.task), return_exceptions=True
-    )
-    for delivery, result in zip(ours, results, strict=True):
-        delivery.result = result
-        if isinstance(result, Unavailable):
-            desk.gate.shut(result.dependency, result.reason)
-
-
-async def _handle_one(delivery: Delivery, desk: Desk) -> Finished:
+async def handle_one(delivery: Delivery, desk: Desk) -> Finished:
+    """Run the handler. The heartbeat cancels it when it is past its deadline."""
     assert delivery.envelope is not None  # noqa: S101 - only what was decoded is claimed
     work = Work(
         envelope=delivery.envelope,
@@ -126,20 +198,19 @@ async def _handle_one(delivery: Delivery, desk: Desk) -> Finished:
     )
     started_s = desk.clock.monotonic()
     try:
-        async with asyncio.timeout(desk.policy.deadline_s):
-            return await desk.handlers[delivery.envelope.type].handle(work)
+        return await desk.handlers[delivery.envelope.type].handle(work)
+    except Unavailable as error:
+        desk.gate.shut(error.dependency, error.reason)
+        raise
     finally:
         delivery.handle_ms = desk.since_ms(started_s)
 
 
 def decide_one(delivery: Delivery, desk: Desk) -> None:
-    """A result becomes an outcome; a follower takes its leader's."""
-    if delivery.outcome is not None:
-        return
-    leader = delivery.follows
-    if leader is not None:
-        delivery.outcome = _follow(delivery, leader)
-    elif delivery.lease_lost:
+    """A result becomes an outcome."""
+    if delivery.is_overdue:
+        delivery.result = TimeoutError()
+    if delivery.lease_lost:
         delivery.outcome = Retry(
             desk.policy.lease_s, "the lease was lost while working", "LeaseLost"
         )
@@ -149,73 +220,20 @@ def decide_one(delivery: Delivery, desk: Desk) -> None:
         )
 
 
-def _follow(delivery: Delivery, leader: Delivery) -> Outcome | None:
-    """The outcome of a second message with the same key in one batch."""
-    if delivery.payload_hash != leader.payload_hash:
-        return Poison(
-            "the dedupe key is used by another message with another payload", "PayloadMismatch"
-        )
-    match leader.outcome:
-        case Done(note=note):
-            return Duplicate(None, note)
-        case Poison(reason=reason, error_class=error_class):
-            return Poison(reason, error_class)
-        case other:
-            return other
+def _with_followers(leader: Delivery) -> list[Delivery]:
+    """A message and those that share its end, for they carry the same work."""
+    for follower in leader.followers:
+        follower.outcome = follow(follower, leader)
+    return [leader, *leader.followers]
 
 
-async def complete(deliveries: Sequence[Delivery], desk: Desk) -> None:
-    """Record what is done, before the message is deleted. A lost lease is not recorded."""
-    done = [d for d in deliveries if d.claimed and isinstance(d.outcome, Done)]
-    if not done:
-        return
-    completions = [
-        Completion(d.key, d.token, desk.policy.retain_s, d.outcome.note)
-        for d in done
-        if isinstance(d.outcome, Done)
-    ]
+async def deliver(batch: Sequence[Received], desk: Desk) -> list[Delivery]:
+    """Bring one batch to its end, and nothing else: for hosts that are handed their messages."""
+    life = Life(desk)
     try:
-        recorded = await _complete_with_retries(completions, desk)
-    except Unavailable as error:
-        desk.gate.shut(error.dependency, error.reason)
-        recorded = None
-    for index, delivery in enumerate(done):
-        if recorded is None:
-            # The effect is there and guards itself: the message may come back and be refused.
-            delivery.outcome = Retry(
-                desk.policy.lease_s, "done, but it could not be recorded", "Unavailable"
-            )
-        elif not recorded[index]:
-            desk.metrics.count("leases_lost", queue=desk.queue.name)
-            delivery.claimed = False
-            delivery.outcome = Retry(
-                desk.policy.lease_s, "done, but the lease was lost before", "LeaseLost"
-            )
-    for delivery in deliveries:
-        if delivery.follows is not None and isinstance(delivery.outcome, Duplicate):
-            delivery.outcome = _follow(delivery, delivery.follows)
-
-
-async def _complete_with_retries(completions: Sequence[Completion], desk: Desk) -> Sequence[bool]:
-    for attempt in range(1, COMPLETE_TRIES):
-        try:
-            return await desk.dedupe.complete(completions)
-        except Unavailable:
-            await desk.clock.sleep(COMPLETE_RETRY_S * attempt)
-    return await desk.dedupe.complete(completions)
-
-
-async def release(deliveries: Sequence[Delivery], desk: Desk) -> None:
-    """Give back claims of work that is not done, so that the next delivery starts at once."""
-    held = [
-        Held(d.key, d.token)
-        for d in deliveries
-        if d.claimed and not d.lease_lost and isinstance(d.outcome, (Retry, Poison))
-    ]
-    if not held:
-        return
-    try:
-        await desk.dedupe.release(held)
-    except Unavailable as error:
-        # The leases lapse by themselves; only time is lost.
-        desk.gate.shut(error.dependency, error.reason)
+        deliveries = life.begin(batch)
+        await life.ended()
+    except BaseException:
+        life.abort()
+        raise
+    return deliveries

@@ -4,12 +4,13 @@
 """
 
 import asyncio
+import os
 import random
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from billfleet_workers.runtime.clock import Clock
+from billfleet_workers.runtime.concurrency import Concurrency
 from billfleet_workers.runtime.gate import Gate
 from billfleet_workers.runtime.handling import Handler
 from billfleet_workers.runtime.heartbeat import Heartbeat
@@ -34,8 +35,12 @@ class Desk:
     heartbeat: Heartbeat
     tally: Tally
     draining: asyncio.Event
+    concurrency: Concurrency = field(default_factory=lambda: Concurrency(10, 40))
+    fifo: bool = False
+    tenant_max: int | None = None
+    linger_s: float = 0.005
     jitter: Callable[[], float] = random.random
-    new_token: Callable[[], str] = field(default=lambda: uuid.uuid4().hex)
+    new_token: Callable[[], str] = field(default=lambda: os.urandom(16).hex())
 
     def since_ms(self, started_s: float) -> float:
         """Milliseconds since a monotonic reading."""

@@ -34,6 +34,11 @@ class Gate:
         """The dependencies that are away, each with the reason."""
         return dict(self._away)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether receiving may go on."""
+        return not self._away
+
     def shut(self, dependency: str, reason: str) -> None:
         """Stop receiving until the dependency answers."""
         if dependency in self._away:

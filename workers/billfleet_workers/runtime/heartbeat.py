@@ -1,7 +1,7 @@
 """The heartbeat: visibility and dedupe lease, extended together while handlers run.
 
-One timer per queue serves everything in flight on it, in batch. A delivery whose lease turns out
-to be lost is cancelled: somebody else does that work now. Nothing is extended past its deadline.
+One timer per queue serves everything in flight on it, in batch. A handler is cancelled when its
+lease turns out to be lost, for somebody else does that work now, and when it is past its deadline.
 """
 
 import asyncio
@@ -63,6 +63,7 @@ class Heartbeat:
     async def beat(self) -> None:
         """Extend what is due for it, once."""
         now_s = self._clock.monotonic()
+        self._cancel_overdue(now_s)
         due = [delivery for delivery in self._watched.values() if self._is_due(delivery, now_s)]
         if not due:
             return
@@ -76,10 +77,21 @@ class Heartbeat:
             delivery.extended_at_s = now_s
         self._metrics.count("heartbeats", len(due), queue=self._queue.name)
 
+    def _cancel_overdue(self, now_s: float) -> None:
+        """One look at all of them costs less than a timer for each."""
+        for delivery in self._watched.values():
+            task = delivery.task
+            if task is None or task.done() or delivery.is_overdue:
+                continue
+            if now_s - delivery.received_at_s >= self._policy.deadline_s:
+                delivery.is_overdue = True
+                task.cancel()
+
     def _is_due(self, delivery: Delivery, now_s: float) -> bool:
         age_s = now_s - delivery.received_at_s
         return (
             now_s - delivery.extended_at_s >= self._policy.lease_s * EXTEND_AFTER
+            # A handler that does not end when it is cancelled loses its message after all.
             and age_s < self._policy.deadline_s + self._policy.lease_s
         )
 

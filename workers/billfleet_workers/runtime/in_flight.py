@@ -5,7 +5,7 @@ a drain runs out of time. It holds no behaviour of its own.
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from billfleet_contracts import Envelope
 from billfleet_workers.runtime.handling import Finished
@@ -24,8 +24,10 @@ class Delivery:
     key: str = ""
     payload_hash: str = ""
     claimed: bool = False
-    follows: "Delivery | None" = None
+    followers: "list[Delivery]" = field(default_factory=list)
+    is_unstarted: bool = False
     lease_lost: bool = False
+    is_overdue: bool = False
     task: asyncio.Task[Finished] | None = None
     result: Finished | BaseException | None = None
     outcome: Outcome | None = None

@@ -70,7 +70,7 @@ def _count(delivery: Delivery, outcome: Outcome, desk: Desk) -> None:
         tally.completed += 1
     elif isinstance(outcome, Poison):
         tally.dead_lettered += 1
-    elif isinstance(delivery.result, asyncio.CancelledError):
+    elif delivery.is_unstarted or isinstance(delivery.result, asyncio.CancelledError):
         tally.handed_back += 1
     else:
         tally.retried += 1
