@@ -1,6 +1,7 @@
 """What the conformance suites run over: each port in memory, and on its real service.
 
-The real ones speak to the emulator of `fixtures_stack`.
+The real ones speak to the emulator of `fixtures_stack`, through the SDK and through the lean
+clients.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import pytest
 
 from billfleet_ops.clients import Clients
 from billfleet_workers.adapters.aws_client import AwsClients
+from billfleet_workers.adapters.aws_lean import LeanAwsClients
 from billfleet_workers.adapters.aws_publisher import AwsPublisher
 from billfleet_workers.adapters.dynamodb import DynamoDedupeStore
 from billfleet_workers.adapters.memory_dedupe import MemoryDedupeStore
@@ -40,24 +42,31 @@ from port_benches import (
 )
 
 
-@pytest.fixture
-def aws_clients(aws_environment: dict[str, str]) -> AwsClients:
-    """The adapters' clients, on the emulator."""
-    return AwsClients(
-        region=aws_environment["AWS_REGION"], endpoint_url=aws_environment["AWS_ENDPOINT_URL"]
+def make_clients(kind: str, environment: dict[str, str], endpoint_url: str) -> AwsClients:
+    """The adapters' clients: the SDK's or the lean ones."""
+    region = environment["AWS_REGION"]
+    if kind == "sdk":
+        return AwsClients(region=region, endpoint_url=endpoint_url)
+    return LeanAwsClients(
+        region=region, endpoint_url=endpoint_url, clock=SystemClock(), jitter=lambda: 0.5
     )
 
 
-@pytest.fixture
-def nowhere(aws_environment: dict[str, str]) -> AwsClients:
+@pytest.fixture(params=["sdk", "lean"])
+def aws_clients(request: pytest.FixtureRequest, aws_environment: dict[str, str]) -> AwsClients:
+    """The adapters' clients, on the emulator."""
+    return make_clients(request.param, aws_environment, aws_environment["AWS_ENDPOINT_URL"])
+
+
+def nowhere(kind: str, environment: dict[str, str]) -> AwsClients:
     """The adapters' clients, on a port that nobody listens on."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    return AwsClients(region=aws_environment["AWS_REGION"], endpoint_url=f"http://127.0.0.1:{port}")
+    return make_clients(kind, environment, f"http://127.0.0.1:{port}")
 
 
-@pytest.fixture(params=["memory", "sqs"])
+@pytest.fixture(params=["memory", "sdk", "lean"])
 async def queue_bench(request: pytest.FixtureRequest) -> AsyncIterator[QueueBench]:
     """A queue with its dead-letter queue, empty."""
     if request.param == "memory":
@@ -72,13 +81,14 @@ async def queue_bench(request: pytest.FixtureRequest) -> AsyncIterator[QueueBenc
         "maxReceiveCount": MAX_RECEIVE_COUNT,
     }
     url = create("rebill", {"RedrivePolicy": json.dumps(redrive)})
-    clients: AwsClients = request.getfixturevalue("aws_clients")
+    environment: dict[str, str] = request.getfixturevalue("aws_environment")
+    clients = make_clients(request.param, environment, environment["AWS_ENDPOINT_URL"])
     queue = await SqsQueue.open(clients, stack=request.getfixturevalue("stack_name"), name="rebill")
     yield SqsQueueBench(queue, aws, url, dlq_url)
     await queue.close()
 
 
-@pytest.fixture(params=["memory", "sqs"])
+@pytest.fixture(params=["memory", "sdk", "lean"])
 async def away_queue(request: pytest.FixtureRequest) -> AsyncIterator[Queue]:
     """A queue whose service can't be reached."""
     if request.param == "memory":
@@ -86,8 +96,8 @@ async def away_queue(request: pytest.FixtureRequest) -> AsyncIterator[Queue]:
         queue.faults.take_away()
         yield queue
         return
-    nowhere: AwsClients = request.getfixturevalue("nowhere")
-    sqs = await SqsQueue.open(nowhere, stack="test", name="rebill")
+    clients = nowhere(request.param, request.getfixturevalue("aws_environment"))
+    sqs = await SqsQueue.open(clients, stack="test", name="rebill")
     yield sqs
     await sqs.close()
 
@@ -97,7 +107,7 @@ def manual_clock() -> ManualClock:
     return ManualClock(datetime.now(UTC))
 
 
-@pytest.fixture(params=["memory", "dynamodb"])
+@pytest.fixture(params=["memory", "sdk", "lean"])
 async def dedupe_bench(request: pytest.FixtureRequest) -> AsyncIterator[DedupeBench]:
     """An empty dedupe store whose time stands still."""
     clock = manual_clock()
@@ -105,7 +115,8 @@ async def dedupe_bench(request: pytest.FixtureRequest) -> AsyncIterator[DedupeBe
         yield DedupeBench(MemoryDedupeStore(clock), clock)
         return
     stack: str = request.getfixturevalue("dedupe_stack")
-    clients: AwsClients = request.getfixturevalue("aws_clients")
+    environment: dict[str, str] = request.getfixturevalue("aws_environment")
+    clients = make_clients(request.param, environment, environment["AWS_ENDPOINT_URL"])
     store = await DynamoDedupeStore.open(clients, stack=stack, clock=clock)
     yield DedupeBench(store, clock)
     await store.close()
@@ -123,7 +134,7 @@ def dedupe_stack(aws: Clients, stack_name: str) -> str:
     return stack_name
 
 
-@pytest.fixture(params=["memory", "dynamodb"])
+@pytest.fixture(params=["memory", "sdk", "lean"])
 async def away_store(request: pytest.FixtureRequest) -> AsyncIterator[DedupeStore]:
     """A dedupe store whose service can't be reached."""
     if request.param == "memory":
@@ -131,13 +142,13 @@ async def away_store(request: pytest.FixtureRequest) -> AsyncIterator[DedupeStor
         store.faults.take_away()
         yield store
         return
-    nowhere: AwsClients = request.getfixturevalue("nowhere")
-    dynamodb = await DynamoDedupeStore.open(nowhere, stack="test", clock=SystemClock())
+    clients = nowhere(request.param, request.getfixturevalue("aws_environment"))
+    dynamodb = await DynamoDedupeStore.open(clients, stack="test", clock=SystemClock())
     yield dynamodb
     await dynamodb.close()
 
 
-@pytest.fixture(params=["memory", "aws"])
+@pytest.fixture(params=["memory", "sdk", "lean"])
 async def publisher_bench(request: pytest.FixtureRequest) -> AsyncIterator[PublisherBench]:
     """A publisher with the queue `rebill` and the topic `events`, to which a queue listens."""
     if request.param == "memory":
@@ -155,13 +166,14 @@ async def publisher_bench(request: pytest.FixtureRequest) -> AsyncIterator[Publi
         Endpoint=described["Attributes"]["QueueArn"],
         Attributes={"RawMessageDelivery": "true"},
     )
-    clients: AwsClients = request.getfixturevalue("aws_clients")
+    environment: dict[str, str] = request.getfixturevalue("aws_environment")
+    clients = make_clients(request.param, environment, environment["AWS_ENDPOINT_URL"])
     publisher = await AwsPublisher.open(clients, stack=stack)
     yield AwsPublisherBench(publisher, aws, urls)
     await publisher.close()
 
 
-@pytest.fixture(params=["memory", "aws"])
+@pytest.fixture(params=["memory", "sdk", "lean"])
 async def away_publisher(request: pytest.FixtureRequest) -> AsyncIterator[Publisher]:
     """A publisher whose services can't be reached."""
     if request.param == "memory":
@@ -169,8 +181,8 @@ async def away_publisher(request: pytest.FixtureRequest) -> AsyncIterator[Publis
         publisher.faults.take_away()
         yield publisher
         return
-    nowhere: AwsClients = request.getfixturevalue("nowhere")
-    real = await AwsPublisher.open(nowhere, stack="test")
+    clients = nowhere(request.param, request.getfixturevalue("aws_environment"))
+    real = await AwsPublisher.open(clients, stack="test")
     yield real
     await real.close()
 

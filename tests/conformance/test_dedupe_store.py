@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from billfleet_workers.adapters.aws_client import AwsClients
+from billfleet_workers.adapters.dedupe_records import CLAIM_OUTLIVES_LEASE_S
 from billfleet_workers.adapters.dynamodb import DynamoDedupeStore
 from billfleet_workers.runtime.clock import ManualClock
 from billfleet_workers.runtime.errors import Misconfigured, Unavailable
@@ -328,7 +329,10 @@ async def test_closing_twice_is_safe(dedupe_bench: DedupeBench) -> None:
     await dedupe_bench.store.close()
 
 
-class CompletesInBetween:
+SAME_EXPIRY = Completion("k", "t1", CLAIM_OUTLIVES_LEASE_S, "its record expires as its claim would")
+
+
+class OvertakenClient:
     """The DynamoDB client of a worker whom the former owner overtakes after the first read."""
 
     def __init__(self, client: Any, overtake: Callable[[], Awaitable[object]]) -> None:
@@ -346,26 +350,33 @@ class CompletesInBetween:
         return await self._client.batch_execute_statement(**request)
 
 
-@pytest.mark.parametrize("overtaking", ["complete", "extend", "release"])
+@pytest.mark.parametrize(
+    ("overtake", "expected"),
+    [
+        (lambda owner: owner.complete([done()]), AlreadyDone),
+        (lambda owner: owner.complete([SAME_EXPIRY]), AlreadyDone),
+        (lambda owner: owner.extend([Held("k", "t1")], LEASE_S), InProgress),
+        (lambda owner: owner.extend([Held("k", "t1")], 0.3), InProgress),
+        (lambda owner: owner.release([Held("k", "t1")]), Claimed),
+    ],
+    ids=["completes", "completes-same-expiry", "extends", "extends-same-expiry", "releases"],
+)
 async def test_takeover_never_writes_over_what_the_former_owner_did_meanwhile(
-    aws_clients: AwsClients, dedupe_stack: str, overtaking: str
+    aws_clients: AwsClients,
+    dedupe_stack: str,
+    overtake: Callable[[DedupeStore], Awaitable[object]],
+    expected: type[ClaimAnswer],
 ) -> None:
-    """Its token and lease still stand when it completes, so the condition asks for more."""
-    clock = ManualClock(datetime.now(UTC))
+    """Its token still stands when it completes or extends, so the condition asks for more."""
+    clock = ManualClock(datetime.now(UTC).replace(microsecond=0))
     client = await aws_clients.open_dynamodb()
     owner = DynamoDedupeStore(client, stack=dedupe_stack, clock=clock)
     await owner.claim([ask()])
     await clock.advance(LEASE_S)
-    acts: dict[str, Callable[[], Awaitable[object]]] = {
-        "complete": lambda: owner.complete([done()]),
-        "extend": lambda: owner.extend([Held("k", "t1")], LEASE_S),
-        "release": lambda: owner.release([Held("k", "t1")]),
-    }
-    slow: Any = CompletesInBetween(client, acts[overtaking])
+    slow: Any = OvertakenClient(client, lambda: overtake(owner))
     taker = DynamoDedupeStore(slow, stack=dedupe_stack, clock=clock)
     [answer] = await taker.claim([ask(by="t2")])
-    expected = {"complete": AlreadyDone, "extend": InProgress, "release": Claimed}
-    assert type(answer) is expected[overtaking]
+    assert type(answer) is expected
     await client.close()
 
 
@@ -379,7 +390,7 @@ async def test_expired_done_record_is_not_taken_from_who_completes_it_again(
     await owner.claim([ask()])
     await owner.complete([done()])
     await clock.advance(RETAIN_S)
-    slow: Any = CompletesInBetween(client, lambda: owner.complete([done()]))
+    slow: Any = OvertakenClient(client, lambda: owner.complete([done()]))
     taker = DynamoDedupeStore(slow, stack=dedupe_stack, clock=clock)
     [answer] = await taker.claim([ask(by="t2")])
     assert isinstance(answer, AlreadyDone)

@@ -228,3 +228,12 @@ async def test_missing_dead_letter_queue_is_found_at_the_check(
     create_queue("rebill-dlq")
     await queue.check()
     await queue.close()
+
+
+async def test_recycled_connections_leave_the_queue_usable(queue_bench: QueueBench) -> None:
+    await queue_bench.send("before")
+    [one] = await take_all(queue_bench, 1)
+    await queue_bench.queue.recycle()
+    assert await queue_bench.queue.delete([one.receipt_handle]) == [None]
+    await queue_bench.send("after")
+    assert [message.body for message in await take_all(queue_bench, 1)] == ["after"]

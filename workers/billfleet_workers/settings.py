@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     dedupe_retain_s: int = Field(default=14 * 86400, ge=3600, description="Done records live.")
     seal_every_s: float = Field(default=60.0, ge=1, description="The ledger's hash chain grows.")
 
+    health_port: int | None = Field(default=None, ge=1, le=65535, description="/livez, /readyz.")
+    health_host: str = Field(default="127.0.0.1", description="0.0.0.0 in a container.")
     statsd_host: str | None = Field(default=None, description="Unset: figures go nowhere.")
     statsd_port: int = Field(default=8125, ge=1, le=65535)
     statsd_tags: Literal["none", "dogstatsd"] = "none"

@@ -4,7 +4,6 @@ It starts what the environment leaves open, runs every worker until Ctrl-C, and 
 the opposite order. Servers are `local.stack`'s, workers are `billfleet_workers.main`'s.
 """
 
-import asyncio
 import os
 import sys
 from typing import Annotated
@@ -52,7 +51,7 @@ def up(
     server by a real one, which is then neither migrated nor deployed to.
     """
     # Imported here, because no other command should wait for the whole fleet to load.
-    from billfleet_workers.main import WORKERS, run_fleet
+    from billfleet_workers.main import WORKERS, run
 
     output = Output()
     home = home_directory()
@@ -70,7 +69,7 @@ def up(
         adopt(stack.environment(), os.environ)
         settings = load_settings()
         running = f"The fleet runs: {', '.join(WORKERS)}. Ctrl-C drains and stops it."
-        report = asyncio.run(run_fleet(settings, list(WORKERS), ready=lambda: output.note(running)))
+        report = run(settings, list(WORKERS), ready=lambda: output.note(running))
     if not report.adds_up:
         raise OpsError(
             "The drain does not add up: not every received message is accounted for",

@@ -4,7 +4,6 @@ It starts workers through `billfleet_workers.main` and never reaches into a hand
 between start and exit code are the fleet's own log.
 """
 
-import asyncio
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -52,10 +51,11 @@ def run(
     started. It ends with 0 when every received message is accounted for, and with 1 otherwise.
     """
     # Imported here, because no other command should wait for the whole fleet to load.
-    from billfleet_workers.main import WORKERS, run_fleet
+    from billfleet_workers.main import WORKERS
+    from billfleet_workers.main import run as run_workers
 
     settings = load_settings()
-    report = asyncio.run(run_fleet(settings, chosen(names or [], known=list(WORKERS), every=every)))
+    report = run_workers(settings, chosen(names or [], known=list(WORKERS), every=every))
     if not report.adds_up:
         raise OpsError(
             "The drain does not add up: not every received message is accounted for",

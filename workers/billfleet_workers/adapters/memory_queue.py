@@ -130,6 +130,9 @@ class MemoryQueue:
         self.faults.after("bury")
         return answers
 
+    async def recycle(self) -> None:
+        """There are no connections."""
+
     async def close(self) -> None:
         """Nothing to let go of."""
 

@@ -6,8 +6,9 @@ becomes of a message.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from billfleet_workers.adapters.aws_client import LONG_POLL_S_MAX, READ_TIMEOUT_S, AwsClients
@@ -50,6 +51,10 @@ class QueueUrls:
         self._stack = stack
         self._known: dict[str, str] = {}
 
+    def use(self, client: "SQSClient") -> None:
+        """Ask through another client from now on."""
+        self._client = client
+
     async def find(self, name: str) -> str:
         """The URL of `<stack>-<name>`. `Misconfigured` if there is no such queue."""
         if name not in self._known:
@@ -66,16 +71,25 @@ class QueueUrls:
 class SqsQueue:
     """One queue of the stack. Open it with `SqsQueue.open`; it owns its connections."""
 
-    def __init__(self, client: "SQSClient", *, stack: str, name: str) -> None:
+    def __init__(
+        self,
+        client: "SQSClient",
+        *,
+        stack: str,
+        name: str,
+        reopen: "Callable[[], Awaitable[SQSClient]] | None" = None,
+    ) -> None:
         self._client = client
         self._name = name
+        self._reopen = reopen
         self._urls = QueueUrls(client, stack)
         self.dependency = f"SQS queue {stack}-{name}"
 
     @classmethod
     async def open(cls, clients: AwsClients, *, stack: str, name: str, pool_size: int = 32) -> Self:
         """Make the client. Nothing is asked of SQS before the first call."""
-        return cls(await clients.open_sqs(pool_size=pool_size), stack=stack, name=name)
+        reopen = partial(clients.open_sqs, pool_size=pool_size)
+        return cls(await reopen(), stack=stack, name=name, reopen=reopen)
 
     @property
     def name(self) -> str:
@@ -151,6 +165,14 @@ class SqsQueue:
         return await run_batches(
             [Batch(call, positions) for positions in packed], [entry for entry, _ in sized]
         )
+
+    async def recycle(self) -> None:
+        """Close the connections, whatever is on them, and use new ones."""
+        if self._reopen is None:
+            return
+        hanging, self._client = self._client, await self._reopen()
+        self._urls.use(self._client)
+        await hanging.close()
 
     async def close(self) -> None:
         """Close the connections."""

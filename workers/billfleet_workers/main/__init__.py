@@ -4,7 +4,7 @@ The command line, systemd and containers come here, and nowhere else does a hand
 adapter.
 """
 
-from billfleet_workers.main.fleet import FleetReport, UnknownWorker, run_fleet
+from billfleet_workers.main.fleet import FleetReport, UnknownWorker, run, run_fleet
 from billfleet_workers.main.parts import WORKERS, open_database
 from billfleet_workers.main.sweeps import (
     CollectReport,
@@ -22,6 +22,7 @@ __all__ = [
     "SweepReport",
     "UnknownWorker",
     "open_database",
+    "run",
     "run_fleet",
     "sweep_collect",
     "sweep_rebill",

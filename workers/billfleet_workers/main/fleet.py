@@ -5,13 +5,16 @@ that what handlers wrote while draining may still leave.
 """
 
 import asyncio
+import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TextIO
 
 import structlog
 
+from billfleet_workers.adapters.systemd import Systemd
 from billfleet_workers.handlers.relay import Relay
 from billfleet_workers.main.parts import (
     RELAY,
@@ -19,6 +22,7 @@ from billfleet_workers.main.parts import (
     Shared,
     check_shared,
     open_consumer,
+    open_health,
     open_relay,
     open_sealer,
     open_shared,
@@ -27,6 +31,7 @@ from billfleet_workers.runtime.consumer import Consumer
 from billfleet_workers.runtime.log import configure
 from billfleet_workers.runtime.supervision import supervise
 from billfleet_workers.runtime.tally import Tally
+from billfleet_workers.runtime.vitals import Vitals
 from billfleet_workers.settings import Settings
 
 RELAY_DRAIN_S = 5.0
@@ -85,23 +90,48 @@ async def run_fleet(
         forget_signals()
 
 
+def run(
+    settings: Settings, names: Sequence[str], *, ready: Callable[[], None] = lambda: None
+) -> FleetReport:
+    """`run_fleet` on an event loop of its own, the fastest that is installed."""
+    with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
+        return runner.run(run_fleet(settings, names, ready=ready))
+
+
+def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        from uvloop import new_event_loop
+    except ImportError:
+        # Not made for every platform; asyncio's own loop does the same work.
+        return None
+    return new_event_loop
+
+
 async def _run(
     shared: Shared, names: Sequence[str], ready: Callable[[], None], stop: asyncio.Event
 ) -> FleetReport:
     log = structlog.get_logger("billfleet.fleet")
     consumers = [await open_consumer(shared, name) for name in names if name != RELAY]
     relay = await open_relay(shared) if RELAY in names else None
-    side_tasks = [_supervised("gate", shared.gate.watch, shared)]
+    vitals = Vitals(consumers, shared.gate, shared.clock, shared.metrics)
+    systemd = Systemd(os.environ)
+    await open_health(shared, vitals)
+    side_tasks = [
+        _supervised("gate", shared.gate.watch, shared),
+        _supervised("vitals", partial(vitals.watch, systemd.beat), shared),
+    ]
     if relay is not None:
         side_tasks.append(_supervised("sealer", open_sealer(shared).run, shared))
     relaying = _supervised(RELAY, relay.run, shared) if relay else None
     for consumer in consumers:
         consumer.start()
     log.info("fleet_started", workers=sorted(names), stack=shared.settings.stack)
+    systemd.ready(f"running {', '.join(sorted(names))}")
     ready()
     try:
         await stop.wait()
     finally:
+        systemd.stopping()
         log.info("fleet_draining", deadline_s=shared.settings.drain_deadline_s)
         await _drain(shared, consumers, relay, relaying)
         for task in side_tasks:

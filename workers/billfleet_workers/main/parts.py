@@ -15,6 +15,7 @@ from billfleet_db import Database
 from billfleet_workers.adapters.aws_client import AwsClients
 from billfleet_workers.adapters.aws_publisher import AwsPublisher
 from billfleet_workers.adapters.dynamodb import DynamoDedupeStore
+from billfleet_workers.adapters.health_http import HealthEndpoint
 from billfleet_workers.adapters.payments_log import LogGateway
 from billfleet_workers.adapters.payments_stripe import StripeGateway
 from billfleet_workers.adapters.silent_metrics import SilentMetrics
@@ -36,6 +37,7 @@ from billfleet_workers.runtime.policy import DeliveryPolicy
 from billfleet_workers.runtime.ports.metrics import Metrics
 from billfleet_workers.runtime.ports.payments import PaymentGateway
 from billfleet_workers.runtime.tally import Tally
+from billfleet_workers.runtime.vitals import Vitals
 from billfleet_workers.settings import Settings
 
 RELAY: Final = "relay"
@@ -133,6 +135,20 @@ async def open_relay(shared: Shared) -> Relay:
     publisher = await AwsPublisher.open(shared.clients, stack=shared.settings.stack)
     shared.closing.push_async_callback(publisher.close)
     return Relay(shared.database, publisher, shared.clock, shared.metrics)
+
+
+async def open_health(shared: Shared, vitals: Vitals) -> None:
+    """The health endpoint, where one is asked for."""
+    settings = shared.settings
+    if settings.health_port is None:
+        return
+    endpoint = await HealthEndpoint.open(
+        settings.health_host,
+        settings.health_port,
+        liveness=lambda: vitals.liveness().problems,
+        readiness=lambda: vitals.readiness().problems,
+    )
+    shared.closing.push_async_callback(endpoint.close)
 
 
 def open_sealer(shared: Shared) -> Sealer:

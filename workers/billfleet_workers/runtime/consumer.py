@@ -22,6 +22,8 @@ BATCH_MAX = 10
 RECEIVE_RETRY_FIRST_S = 0.5
 RECEIVE_RETRY_CAP_S = 20.0
 SETTLE_MARGIN_S = 3.0
+STUCK_POLL_S_MIN = 20.0
+HANGING_AFTER_S = 20.0
 
 
 class Consumer:
@@ -34,6 +36,7 @@ class Consumer:
         self._poll_wait_s = poll_wait_s
         self._asking_for = 0
         self._more = asyncio.Event()
+        self._polls: dict[asyncio.Future[Sequence[Received]], float] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._side_tasks: list[asyncio.Task[None]] = []
         self._retry_s = RECEIVE_RETRY_FIRST_S
@@ -55,6 +58,12 @@ class Consumer:
         """Seconds since SQS last answered a receive, with messages or without."""
         return self._desk.clock.monotonic() - self._last_answer_s
 
+    def is_stuck(self, polls: float) -> bool:
+        """Whether it could receive, and had no answer for as long as `polls` long polls last."""
+        could_receive = self._desk.gate.is_open and self._room() + self._asking_for > 0
+        patience_s = polls * max(self._poll_wait_s, STUCK_POLL_S_MIN)
+        return could_receive and self.last_answer_age_s > patience_s
+
     def start(self) -> None:
         """Begin to receive."""
         name = self._desk.queue.name
@@ -62,7 +71,10 @@ class Consumer:
             self._supervised(f"receiver-{name}-{number}", partial(self._receive, number > 0))
             for number in range(self._receivers)
         ]
-        self._side_tasks = [self._supervised(f"heartbeat-{name}", self._desk.heartbeat.run)]
+        self._side_tasks = [
+            self._supervised(f"heartbeat-{name}", self._desk.heartbeat.run),
+            self._supervised(f"polls-{name}", self._cut_hanging_polls),
+        ]
 
     async def drain(self, deadline_s: float) -> bool:
         """Stop and finish by the deadline. True: every received message is accounted for."""
@@ -98,7 +110,6 @@ class Consumer:
                 await self._hand_back(batch)
             else:
                 self._life.begin(batch)
-            self._desk.metrics.gauge("in_flight", self._life.in_flight, queue=self._desk.queue.name)
 
     async def _may_receive(self, *, is_extra: bool) -> bool:
         """Wait for the gate, for room and for a reason; False once draining."""
@@ -127,12 +138,22 @@ class Consumer:
         limit = self._room()
         self._asking_for += limit
         started_s = desk.clock.monotonic()
-        try:
-            batch = await desk.queue.receive(
+        poll = asyncio.ensure_future(
+            desk.queue.receive(
                 limit=limit,
                 wait_s=self._poll_wait_s,
                 visibility_timeout_s=desk.policy.visibility_timeout_s,
             )
+        )
+        self._polls[poll] = started_s
+        try:
+            batch = await poll
+        except asyncio.CancelledError:
+            if not poll.cancelled() or poll in self._polls:
+                poll.cancel()
+                raise
+            # Cut by `_cut_hanging_polls`, which took it off the list.
+            return ()
         except Unavailable as error:
             desk.metrics.count("receive_failures", queue=desk.queue.name)
             self._log.warning("receive_failed", reason=error.reason, retry_in_s=self._retry_s)
@@ -140,11 +161,11 @@ class Consumer:
             self._retry_s = min(self._retry_s * 2, RECEIVE_RETRY_CAP_S)
             return ()
         finally:
+            self._polls.pop(poll, None)
             self._asking_for -= limit
         self._retry_s = RECEIVE_RETRY_FIRST_S
         now_s = desk.clock.monotonic()
         desk.metrics.timing("receive_ms", (now_s - started_s) * 1000, queue=desk.queue.name)
-        desk.metrics.gauge("last_poll_age_s", now_s - self._last_answer_s, queue=desk.queue.name)
         self._last_answer_s = now_s
         if len(batch) >= limit:
             self._more.set()
@@ -153,6 +174,21 @@ class Consumer:
         if batch:
             desk.metrics.count("messages_received", len(batch), queue=desk.queue.name)
         return batch
+
+    async def _cut_hanging_polls(self) -> None:
+        """A poll that outlives its own waiting time by far will never answer: cut it."""
+        desk = self._desk
+        while True:
+            await desk.clock.sleep(HANGING_AFTER_S / 3)
+            overdue_s = desk.clock.monotonic() - self._poll_wait_s - HANGING_AFTER_S
+            hanging = [poll for poll, started_s in self._polls.items() if started_s <= overdue_s]
+            for poll in hanging:
+                del self._polls[poll]
+                poll.cancel()
+            if hanging:
+                desk.metrics.count("receive_failures", len(hanging), queue=desk.queue.name)
+                self._log.warning("poll_cut", polls=len(hanging))
+                await desk.queue.recycle()
 
     async def _hand_back(self, batch: Sequence[Received]) -> None:
         """Unstarted messages are for others, at once."""

@@ -197,3 +197,37 @@ async def test_a_receiver_that_dies_comes_back() -> None:
     draining = asyncio.create_task(consumer.drain(5))
     await room.clock.advance(21)
     assert await draining
+
+
+async def test_a_poll_that_hangs_is_cut_its_connections_recycled_and_receiving_goes_on() -> None:
+    room = Room()
+    real = room.queue
+    hangs, recycled = 1, 0
+
+    class HangingOnce:
+        def __getattr__(self, verb: str) -> object:
+            return getattr(real, verb)
+
+        async def receive(self, **how: object) -> object:
+            nonlocal hangs
+            if hangs:
+                hangs -= 1
+                await asyncio.Event().wait()
+            return await real.receive(**how)  # type: ignore[arg-type]
+
+        async def recycle(self) -> None:
+            nonlocal recycled
+            recycled += 1
+
+    room.desk.queue = HangingOnce()  # type: ignore[assignment]
+    room.send()
+    consumer = consumer_of(room, receivers=1)
+    consumer.start()
+    await room.clock.advance(39)
+    assert room.handler.works == []
+    await room.clock.advance(10)
+    assert len(room.handler.works) == 1
+    assert recycled == 1
+    draining = asyncio.create_task(consumer.drain(5))
+    await room.clock.advance(21)
+    assert await draining

@@ -78,6 +78,10 @@ class Queue(Protocol):
         """Send to the dead-letter queue (the source message stays); the answer is aligned."""
         ...
 
+    async def recycle(self) -> None:
+        """Throw the connections away; the next call opens new ones. For a call that hangs."""
+        ...
+
     async def close(self) -> None:
         """Let go of connections. Safe to call twice."""
         ...
