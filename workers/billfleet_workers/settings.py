@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     gateway: Literal["log", "stripe"] = "log"
+    gateway_calls_per_s: int | None = Field(
+        default=None, ge=1, description="Of the whole fleet. Default: 20 for stripe, else no limit."
+    )
     stripe_api_key: SecretStr | None = None
     stripe_api_base: str | None = Field(default=None, description="Instead of Stripe itself.")
 

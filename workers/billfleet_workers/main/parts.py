@@ -5,6 +5,7 @@
 """
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from billfleet_db import Database
 from billfleet_workers.adapters.aws_client import AwsClients
 from billfleet_workers.adapters.aws_publisher import AwsPublisher
 from billfleet_workers.adapters.dynamodb import DynamoDedupeStore
+from billfleet_workers.adapters.dynamodb_quota import DynamoSlots, SlotQuota
 from billfleet_workers.adapters.health_http import HealthEndpoint
 from billfleet_workers.adapters.payments_log import LogGateway
+from billfleet_workers.adapters.payments_rated import RatedGateway
 from billfleet_workers.adapters.payments_stripe import StripeGateway
 from billfleet_workers.adapters.silent_metrics import SilentMetrics
 from billfleet_workers.adapters.sqs import SqsQueue
@@ -42,6 +45,8 @@ from billfleet_workers.settings import Settings
 
 RELAY: Final = "relay"
 SOURCE: Final = "/billfleet"
+# Stripe allows 25 requests a second and endpoint unless more was agreed; some room is left.
+DEFAULT_RATES_PER_S: Final[Mapping[str, int]] = {"stripe": 20}
 
 WORKERS: Final[Mapping[str, str]] = {
     "rebill": "charges due accounts: ledger, next date, outbox",
@@ -80,8 +85,7 @@ async def open_shared(settings: Settings) -> AsyncIterator[Shared]:
         async def probe_dedupe() -> None:
             await dedupe.read(["billfleet#probe"])
 
-        gateway = _open_gateway(settings)
-        closing.push_async_callback(gateway.close)
+        gateway = await _open_rated_gateway(settings, clients, clock, closing)
         probes = {
             DEPENDENCY: database.ping,
             dedupe.dependency: probe_dedupe,
@@ -197,6 +201,21 @@ def _open_gateway(settings: Settings) -> PaymentGateway:
     return StripeGateway(
         settings.stripe_api_key.get_secret_value(), api_base=settings.stripe_api_base
     )
+
+
+async def _open_rated_gateway(
+    settings: Settings, clients: AwsClients, clock: Clock, closing: AsyncExitStack
+) -> PaymentGateway:
+    """The gateway, at the rate that the fleet shares."""
+    gateway = _open_gateway(settings)
+    closing.push_async_callback(gateway.close)
+    rate = settings.gateway_calls_per_s or DEFAULT_RATES_PER_S.get(gateway.name)
+    if rate is None:
+        return gateway
+    slots = DynamoSlots(await clients.open_dynamodb(), stack=settings.stack, clock=clock)
+    closing.push_async_callback(slots.close)
+    quota = SlotQuota(slots.insert, {gateway.name: rate}, clock, random.shuffle)
+    return RatedGateway(gateway, quota, clock)
 
 
 def _open_metrics(settings: Settings, closing: AsyncExitStack) -> Metrics:
