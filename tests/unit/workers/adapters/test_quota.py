@@ -14,6 +14,9 @@ from billfleet_workers.runtime.errors import Unavailable
 from billfleet_workers.runtime.ports.payments import Busy
 
 
+NAME = "memory"
+
+
 class Table:
     """What a conditional insert of DynamoDB promises."""
 
@@ -34,7 +37,7 @@ class Table:
 
 
 def quota_of(table: Table, clock: ManualClock, rate: int, seed: int = 1) -> SlotQuota:
-    return SlotQuota(table.insert, {"stripe": rate}, clock, random.Random(seed).shuffle)
+    return SlotQuota(table.insert, {NAME: rate}, clock, random.Random(seed).shuffle)
 
 
 def clock() -> ManualClock:
@@ -53,7 +56,7 @@ async def test_many_processes_together_never_pass_the_rate(rate: int) -> None:
     processes = [quota_of(table, time, rate, seed) for seed in range(4)]
     for _ in range(3):
         waits = await asyncio.gather(
-            *(process.take("stripe") for process in processes for _ in range(rate * 2))
+            *(process.take(NAME) for process in processes for _ in range(rate * 2))
         )
         assert waits.count(0.0) == rate
         assert all(0 < wait <= 1 for wait in waits if wait)
@@ -64,9 +67,9 @@ async def test_permits_cost_few_calls() -> None:
     table, time = Table(), clock()
     quota = quota_of(table, time, 100)
     for _ in range(100):
-        assert await quota.take("stripe") == 0.0
+        assert await quota.take(NAME) == 0.0
     assert table.calls == 5
-    assert await quota.take("stripe") > 0
+    assert await quota.take(NAME) > 0
     assert table.calls == 5
 
 
