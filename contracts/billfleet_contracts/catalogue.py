@@ -39,10 +39,14 @@ TOPICS: Final[Mapping[str, TopicSpec]] = MappingProxyType({"events": TopicSpec(n
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One event of the catalogue: its model and the queue or topic that carries it."""
+    """One event of the catalogue: its model and the queue or topic that carries it.
+
+    `deadline_s` is how long a handler may take for one message; None leaves it to the queue.
+    """
 
     event: type[Event]
     route: Route
+    deadline_s: float | None = None
 
     @property
     def type(self) -> str:
@@ -106,8 +110,8 @@ class Catalogue(Mapping[str, Entry]):
         return UnknownType("no such event in the catalogue", where="$.type", contract=event_type)
 
 
-def _to_queue(event: type[Event], name: str) -> Entry:
-    return Entry(event, Route("queue", QUEUES[name].name))
+def _to_queue(event: type[Event], name: str, *, deadline_s: float | None = None) -> Entry:
+    return Entry(event, Route("queue", QUEUES[name].name), deadline_s)
 
 
 def _to_topic(event: type[Event], name: str) -> Entry:
@@ -116,9 +120,9 @@ def _to_topic(event: type[Event], name: str) -> Entry:
 
 CATALOGUE: Final = Catalogue(
     (
-        _to_queue(RebillAccounts, "rebill"),
+        _to_queue(RebillAccounts, "rebill", deadline_s=120),
         _to_queue(CollectPayments, "collect"),
-        _to_queue(PaymentReported, "collect"),
+        _to_queue(PaymentReported, "collect", deadline_s=60),
         _to_topic(AccountRebilled, "events"),
         _to_topic(PaymentSucceeded, "events"),
         _to_topic(PaymentFailed, "events"),

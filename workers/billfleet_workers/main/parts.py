@@ -17,10 +17,8 @@ from billfleet_workers.adapters.aws_client import AwsClients
 from billfleet_workers.adapters.aws_publisher import AwsPublisher
 from billfleet_workers.adapters.dynamodb import DynamoDedupeStore
 from billfleet_workers.adapters.dynamodb_quota import DynamoSlots, SlotQuota
-from billfleet_workers.adapters.health_http import HealthEndpoint
 from billfleet_workers.adapters.payments_log import LogGateway
 from billfleet_workers.adapters.payments_rated import RatedGateway
-from billfleet_workers.adapters.payments_stripe import StripeGateway
 from billfleet_workers.adapters.silent_metrics import SilentMetrics
 from billfleet_workers.adapters.sqs import SqsQueue
 from billfleet_workers.adapters.statsd import StatsdMetrics
@@ -146,6 +144,8 @@ async def open_health(shared: Shared, vitals: Vitals) -> None:
     settings = shared.settings
     if settings.health_port is None:
         return
+    from billfleet_workers.adapters.health_http import HealthEndpoint
+
     endpoint = await HealthEndpoint.open(
         settings.health_host,
         settings.health_port,
@@ -198,6 +198,9 @@ def _open_gateway(settings: Settings) -> PaymentGateway:
         return LogGateway()
     if settings.stripe_api_key is None:
         raise Misconfigured("the Stripe gateway", "set BILLFLEET_STRIPE_API_KEY")
+    # Imported here, as the health endpoint below: a worker that needs neither stays small.
+    from billfleet_workers.adapters.payments_stripe import StripeGateway
+
     return StripeGateway(
         settings.stripe_api_key.get_secret_value(), api_base=settings.stripe_api_base
     )

@@ -12,7 +12,7 @@ import structlog
 from billfleet_workers.runtime.clock import Clock
 from billfleet_workers.runtime.errors import Unavailable
 from billfleet_workers.runtime.in_flight import Delivery
-from billfleet_workers.runtime.policy import DeliveryPolicy
+from billfleet_workers.runtime.policy import DeliveryPolicy, deadline_of
 from billfleet_workers.runtime.ports.dedupe import DedupeStore, Held
 from billfleet_workers.runtime.ports.metrics import Metrics
 from billfleet_workers.runtime.ports.queue import Hiding, Queue
@@ -83,7 +83,7 @@ class Heartbeat:
             task = delivery.task
             if task is None or task.done() or delivery.is_overdue:
                 continue
-            if now_s - delivery.received_at_s >= self._policy.deadline_s:
+            if now_s - delivery.received_at_s >= deadline_of(delivery.type, self._policy):
                 delivery.is_overdue = True
                 task.cancel()
 
@@ -92,7 +92,7 @@ class Heartbeat:
         return (
             now_s - delivery.extended_at_s >= self._policy.lease_s * EXTEND_AFTER
             # A handler that does not end when it is cancelled loses its message after all.
-            and age_s < self._policy.deadline_s + self._policy.lease_s
+            and age_s < deadline_of(delivery.type, self._policy) + self._policy.lease_s
         )
 
     async def _extend_visibility(self, due: Sequence[Delivery]) -> None:

@@ -4,12 +4,13 @@ The only randomness is the jitter, drawn by the caller and passed in as a number
 """
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import orjson
 
-from billfleet_contracts import QueueSpec
+from billfleet_contracts import CATALOGUE, QueueSpec
 from billfleet_workers.runtime.errors import DeliveryError, Permanent, Transient, Unavailable
 from billfleet_workers.runtime.handling import Finished
 from billfleet_workers.runtime.outcome import Done, Duplicate, Outcome, Poison, Retry
@@ -36,6 +37,8 @@ class DeliveryPolicy:
     deadline_s: float
     attempts_max: int
     retain_s: int
+    deadlines_s: Mapping[str, float] = field(default_factory=dict)
+    """By event type, where it differs from `deadline_s`."""
     backoff_base_s: float = 2.0
     backoff_cap_s: float = 900.0
 
@@ -51,9 +54,19 @@ class DeliveryPolicy:
             visibility_timeout_s=held_s,
             lease_s=held_s,
             deadline_s=spec.visibility_timeout_s * 5,
+            deadlines_s={
+                entry.type: entry.deadline_s
+                for entry in CATALOGUE.values()
+                if entry.route.name == spec.name and entry.deadline_s is not None
+            },
             attempts_max=max(1, spec.max_receive_count - 2),
             retain_s=retain_s,
         )
+
+
+def deadline_of(event_type: str, policy: DeliveryPolicy) -> float:
+    """How long a handler may take for a message of this type, from its receive."""
+    return policy.deadlines_s.get(event_type, policy.deadline_s)
 
 
 def backoff_s(receive_count: int, policy: DeliveryPolicy, jitter: float) -> float:

@@ -13,7 +13,6 @@ from billfleet_workers.runtime.clock import ManualClock
 from billfleet_workers.runtime.errors import Unavailable
 from billfleet_workers.runtime.ports.payments import Busy
 
-
 NAME = "memory"
 
 

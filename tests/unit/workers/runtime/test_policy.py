@@ -12,7 +12,13 @@ from billfleet_workers.runtime.errors import Permanent, Transient, Unavailable
 from billfleet_workers.runtime.fingerprint import fingerprint
 from billfleet_workers.runtime.handling import Finished
 from billfleet_workers.runtime.outcome import Done, Duplicate, Poison, Retry
-from billfleet_workers.runtime.policy import DeliveryPolicy, backoff_s, decide, decide_claim
+from billfleet_workers.runtime.policy import (
+    DeliveryPolicy,
+    backoff_s,
+    deadline_of,
+    decide,
+    decide_claim,
+)
 from billfleet_workers.runtime.ports.dedupe import (
     AlreadyDone,
     ClaimAnswer,
@@ -110,3 +116,9 @@ def test_the_same_mistake_has_one_fingerprint_whatever_the_ids() -> None:
     assert first == second
     assert fingerprint("Permanent", "another") != first
     assert fingerprint("Transient", "account 'A-1' not found") != first
+
+
+def test_a_type_may_have_a_deadline_of_its_own() -> None:
+    policy = DeliveryPolicy.of(QUEUES["rebill"], retain_s=1)
+    assert deadline_of("billfleet.billing.rebill_accounts.v1", policy) == 120
+    assert deadline_of("undecodable", policy) == policy.deadline_s == 300

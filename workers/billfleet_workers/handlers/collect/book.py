@@ -79,7 +79,7 @@ async def read_situations(
             account,
             bills_of.get(name, ()),
             tried_of.get(name, ()),
-            declines.get((name, account.currency)),
+            declines.get(name, {}),
         )
         for name, account in locked.items()
     }
@@ -96,6 +96,7 @@ async def write_verdicts(
         return
     await attempts.record(connection, tenant, changed)
     bills = [one.bill for one in judgements if one.bill is not None]
+    bills += chain.from_iterable(one.released for one in judgements)
     if bills:
         await collection.change_bills(connection, tenant, bills)
     transfers = await _post(connection, work, verdicts)
@@ -151,6 +152,8 @@ def _standing_after(verdict: Verdict, change: AttemptChange) -> Standing:
     judgement, situation = verdict.judgement, verdict.situation
     if judgement.bill is not None:
         situation = situation.with_bill(judgement.bill)
+    for released in judgement.released:
+        situation = situation.with_bill(released)
     # An attempt in flight is no trouble yet: PENDING is for outcomes that are in doubt.
     others = (one for one in situation.attempts if one.attempt_key != change.attempt_key)
     states = {change.state, *(one.state for one in others)}

@@ -12,7 +12,12 @@ from billfleet_contracts import ChargeRef
 from billfleet_db.attempts import Attempt
 from billfleet_db.bills import Bill
 from billfleet_workers.handlers.collect.policy import CollectPolicy, DunningRules
-from billfleet_workers.handlers.collect.situation import CAPPED, POSTPONED, STOPPED, Situation
+from billfleet_workers.handlers.collect.situation import (
+    CAPPED,
+    POSTPONED,
+    Situation,
+    is_stopped,
+)
 
 NETWORK_WINDOW = timedelta(days=30)
 
@@ -136,7 +141,7 @@ def _held_back(
 ) -> Decision | None:
     """What the account's declines so far say against another attempt now."""
     open_bills = [one for one in situation.bills if one.state == "open"]
-    stopped = next((one.collection_note for one in open_bills if _is_stopped(one)), None)
+    stopped = next((one.collection_note for one in open_bills if is_stopped(one)), None)
     if stopped is not None:
         return Refuse(stopped)
     if bill.attempts_made > 0 and bill.next_attempt_at is not None and bill.next_attempt_at > now:
@@ -146,14 +151,10 @@ def _held_back(
     after_older = max((at for at in older if at > now), default=None)
     if after_older is not None:
         return Wait(after_older, POSTPONED)
-    declines = situation.declines
+    declines = situation.declines.get(bill.currency)
     if declines is not None and declines.count >= rules.declines_per_30_days_max:
         return Wait(declines.oldest_at + NETWORK_WINDOW, CAPPED)
     return None
-
-
-def _is_stopped(bill: Bill) -> bool:
-    return bill.collection_note in STOPPED
 
 
 def _attempt_at(bill: Bill, situation: Situation, gateway: str) -> Decision:

@@ -18,6 +18,7 @@ from billfleet_workers.handlers.collect.situation import (
     EXHAUSTED,
     HARD_DECLINE,
     Situation,
+    is_stopped,
     unchanged,
 )
 from billfleet_workers.runtime.ports.payments import (
@@ -51,6 +52,8 @@ class Judgement:
     note: str
     attempt: AttemptChange | None = None
     bill: BillChange | None = None
+    released: tuple[BillChange, ...] = ()
+    """Other bills of the account that only this one's trouble had stopped."""
     ledger: Literal["none", "pay", "take_back"] = "none"
     announces: Literal["nothing", "succeeded", "failed"] = "nothing"
     again_in_s: float | None = None
@@ -71,7 +74,7 @@ def judge(
         return _on_concluded(attempt, situation, heard, rules, terms)
     match heard.answer:
         case Succeeded():
-            return _paid(attempt, situation, heard.answer, terms.now)
+            return _paid(attempt, situation, heard.answer, rules, terms.now)
         case Declined():
             return _failed(attempt, situation, heard.answer, rules, terms.now)
         case _ if attempt.lease_token != heard.lease_token:
@@ -92,14 +95,16 @@ def _on_concluded(
     match heard.answer:
         # Money that was taken is never overlooked: the next attempt would take it again.
         case Succeeded() if heard.authority != "person":
-            return _paid(attempt, situation, heard.answer, terms.now)
+            return _paid(attempt, situation, heard.answer, rules, terms.now)
         case Declined() if heard.authority == "truth":
             return _failed(attempt, situation, heard.answer, rules, terms.now)
         case _:
             return Judgement("kept_as_recorded")
 
 
-def _paid(attempt: Attempt, situation: Situation, answer: Succeeded, now: datetime) -> Judgement:
+def _paid(
+    attempt: Attempt, situation: Situation, answer: Succeeded, rules: DunningRules, now: datetime
+) -> Judgement:
     change = AttemptChange(
         attempt.attempt_key,
         "succeeded",
@@ -110,7 +115,7 @@ def _paid(attempt: Attempt, situation: Situation, answer: Succeeded, now: dateti
     bill = situation.bill(attempt.period_start)
     if bill is None or bill.state in {"paid", "void"}:
         # The money came all the same: the ledger shows it as the customer's credit.
-        return Judgement("paid_twice", change, _noted(bill), "pay", "succeeded")
+        return Judgement("paid_twice", change, _noted(bill), (), "pay", "succeeded")
     paid = replace(
         unchanged(bill),
         state="paid",
@@ -119,7 +124,33 @@ def _paid(attempt: Attempt, situation: Situation, answer: Succeeded, now: dateti
         collection_note=None,
         paid_at=now,
     )
-    return Judgement("paid", change, paid, "pay", "succeeded")
+    released = _released(situation.with_bill(paid), rules, now)
+    return Judgement("paid", change, paid, released, "pay", "succeeded")
+
+
+def _released(
+    situation: Situation, rules: DunningRules, now: datetime
+) -> tuple[BillChange, ...]:
+    """Stopped bills go on, unless one of them is stopped by a decline of its own."""
+    stopped = [one for one in situation.bills if is_stopped(one)]
+    if any(_stops_itself(one, situation, rules, now) for one in stopped):
+        return ()
+    return tuple(
+        replace(unchanged(one), next_attempt_at=_goes_on_at(one, rules, now), collection_note=None)
+        for one in stopped
+    )
+
+
+def _stops_itself(bill: Bill, situation: Situation, rules: DunningRules, now: datetime) -> bool:
+    tried = situation.attempts_at(bill.period_start)
+    is_hard = any(one.state == "declined" and one.decline_kind == "hard" for one in tried)
+    return is_hard or _goes_on_at(bill, rules, now) is None
+
+
+def _goes_on_at(bill: Bill, rules: DunningRules, now: datetime) -> datetime | None:
+    if bill.first_failed_at is None:
+        return now
+    return rules.next_attempt_at(bill.first_failed_at, bill.attempts_made, now)
 
 
 def _noted(bill: Bill | None) -> BillChange | None:
@@ -142,7 +173,7 @@ def _failed(
     ledger: Literal["none", "take_back"] = "take_back" if is_taken_back else "none"
     bill = situation.bill(attempt.period_start)
     if bill is None or not _becomes_due(bill, attempt, situation):
-        return Judgement("declined", change, None, ledger)
+        return Judgement("declined", change, None, (), ledger)
     first_failed_at = bill.first_failed_at or now
     made = _attempts_made(bill, attempt)
     next_at, note = None, HARD_DECLINE
@@ -158,7 +189,7 @@ def _failed(
         collection_note=note,
         paid_at=None,
     )
-    return Judgement("declined", change, due, ledger, "failed")
+    return Judgement("declined", change, due, (), ledger, "failed")
 
 
 def _becomes_due(bill: Bill, attempt: Attempt, situation: Situation) -> bool:

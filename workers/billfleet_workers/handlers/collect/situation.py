@@ -3,8 +3,8 @@
 `book` reads it under lock; `decide` and `judge` look at it and touch nothing.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Final
 
@@ -29,7 +29,8 @@ class Situation:
     account: Account
     bills: tuple[Bill, ...]
     attempts: tuple[Attempt, ...]
-    declines: Declines | None = None
+    declines: Mapping[str, Declines] = field(default_factory=dict)
+    """By currency: an account that changed its own may still owe in another."""
 
     @property
     def unresolved(self) -> Attempt | None:
@@ -52,6 +53,11 @@ class Situation:
         """The same after a bill has changed."""
         bills = (_changed(one, change) for one in self.bills)
         return replace(self, bills=tuple(bills))
+
+
+def is_stopped(bill: Bill) -> bool:
+    """Whether nothing will be tried at this open bill by itself, because of a decline."""
+    return bill.state == "open" and bill.collection_note in STOPPED
 
 
 def unchanged(bill: Bill) -> BillChange:
