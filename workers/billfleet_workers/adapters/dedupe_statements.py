@@ -32,6 +32,9 @@ _EXTEND = (
     ' WHERE "pk"=? AND "token"=? AND "state"=?'
 )
 _RELEASE = 'DELETE FROM "<table>" WHERE "pk"=? AND "token"=? AND "state"=? RETURNING ALL OLD *'
+_FORGET = (
+    'DELETE FROM "<table>" WHERE "pk"=? AND "state"=? AND "completed_at"=? RETURNING ALL OLD *'
+)
 
 
 class Statements:
@@ -68,6 +71,10 @@ class Statements:
     def release(self, held: Held) -> Statement:
         """Delete a claim. The answer has the item where there was one to delete."""
         return self._statement(_RELEASE, *_ours(held))
+
+    def forget(self, key: str, completed_ms: int) -> Statement:
+        """Delete the record of work done at that moment. The answer has the item if there was."""
+        return self._statement(_FORGET, _text(key), _text("done"), _number(completed_ms))
 
     def _statement(self, text: str, *parameters: Value) -> Statement:
         return Statement(text.replace("<table>", self._table), parameters)

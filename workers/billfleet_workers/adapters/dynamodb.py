@@ -7,7 +7,7 @@ it is written in `dedupe_statements`; here is the order of the calls.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from billfleet_workers.adapters.aws_client import AwsClients
@@ -170,6 +170,11 @@ class DynamoDedupeStore:
         entries = await self._read(list(dict.fromkeys(keys)))
         now = self._clock.now()
         return [describe(key, entries[key], now) if key in entries else None for key in keys]
+
+    async def forget(self, key: str, completed_at: datetime) -> bool:
+        """Delete a done record, on the condition of its moment."""
+        [result] = await self._run([self._write.forget(key, to_ms(completed_at))])
+        return result.code is None and bool(result.item)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -7,6 +7,7 @@ round (R45). `faults` makes it fail on request.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from billfleet_workers.adapters.dedupe_records import (
     NOTE_CHARS_MAX,
@@ -117,6 +118,17 @@ class MemoryDedupeStore:
         return [
             describe(key, self._entries[key], now) if key in self._entries else None for key in keys
         ]
+
+    async def forget(self, key: str, completed_at: datetime) -> bool:
+        """Delete a done record, on the condition of its moment."""
+        self.faults.before()
+        seen = self._entries.get(key)
+        is_meant = seen is not None and seen.state == "done"
+        if seen is None or not is_meant or seen.completed_ms != to_ms(completed_at):
+            return False
+        del self._entries[key]
+        self.faults.after("forget")
+        return True
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -29,6 +29,7 @@ from billfleet_workers.runtime.ports.queue import Received
 from billfleet_workers.runtime.recording import record
 from billfleet_workers.runtime.settling import settle
 from billfleet_workers.runtime.stage import Stage, Verb
+from billfleet_workers.runtime.work_key import work_key
 
 CLAIMS_MAX = 25
 SETTLES_MAX = 10
@@ -182,7 +183,7 @@ def decode_one(delivery: Delivery, desk: Desk) -> None:
             "WrongQueue",
         )
         return
-    delivery.key = f"{envelope.tenant}#{desk.queue.name}#{envelope.dedupekey}"
+    delivery.key = work_key(envelope, desk.queue.name)
     delivery.payload_hash = payload_hash(envelope)
 
 

@@ -128,9 +128,7 @@ def _paid(
     return Judgement("paid", change, paid, released, "pay", "succeeded")
 
 
-def _released(
-    situation: Situation, rules: DunningRules, now: datetime
-) -> tuple[BillChange, ...]:
+def _released(situation: Situation, rules: DunningRules, now: datetime) -> tuple[BillChange, ...]:
     """Stopped bills go on, unless one of them is stopped by a decline of its own."""
     stopped = [one for one in situation.bills if is_stopped(one)]
     if any(_stops_itself(one, situation, rules, now) for one in stopped):

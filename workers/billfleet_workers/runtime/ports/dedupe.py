@@ -115,3 +115,14 @@ class DedupeStore(Protocol):
     async def close(self) -> None:
         """Let go of connections. Safe to call twice."""
         ...
+
+
+class AmendableStore(DedupeStore, Protocol):
+    """A store whose done records an operator may take back. Only replay asks for one."""
+
+    async def forget(self, key: str, completed_at: datetime) -> bool:
+        """Delete the record of `key` if it is done and was completed at this very moment.
+
+        False: it is not done, or was completed at another time, and nothing was changed.
+        """
+        ...
