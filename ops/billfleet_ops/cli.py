@@ -21,7 +21,18 @@ from billfleet_ops.output import Output
 from billfleet_ops.release import release
 from billfleet_ops.teaching import lesson
 
-FIRST = ("up", "demo", "worker", "sweep", "accounts", "ledger", "payments", "status", "doctor")
+FIRST = (
+    "up",
+    "demo",
+    "worker",
+    "sweep",
+    "accounts",
+    "ledger",
+    "payments",
+    "status",
+    "doctor",
+    "replay_dlq",
+)
 """The order of the day in `--help`; a module that is not named here follows by alphabet."""
 
 EPILOG = lesson(
@@ -35,6 +46,7 @@ EPILOG = lesson(
 def build(asked_for: str | None = None) -> typer.Typer:
     """The command line: only the command that is asked for, so that it starts fast, or all."""
     modules = command_modules()
+    module = (asked_for or "").replace("-", "_")
     app = typer.Typer(
         name="billfleet",
         no_args_is_help=True,
@@ -44,7 +56,7 @@ def build(asked_for: str | None = None) -> typer.Typer:
         epilog=EPILOG,
     )
     app.callback()(_billfleet)
-    for name in [asked_for] if asked_for in modules else modules:
+    for name in [module] if module in modules else modules:
         import_module(f"{commands.__name__}.{name}").register(app)
     return app
 
