@@ -159,9 +159,12 @@ class Replayer:
             batch = await scan.next_batch(BATCH if self._left is None else min(BATCH, self._left))
             if not batch:
                 return
-            async with scan.kept_hidden(batch):
-                kept = await self._handle(batch)
-            scan.keep(kept)
+            kept: Sequence[DeadMessage] = batch
+            try:
+                async with scan.kept_hidden(batch):
+                    kept = await self._handle(batch)
+            finally:
+                scan.keep(kept)
             self._progress(self.report)
 
     async def _handle(self, batch: Sequence[DeadMessage]) -> list[DeadMessage]:
