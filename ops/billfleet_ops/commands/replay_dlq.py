@@ -132,37 +132,17 @@ def replay(
     older_than: options.OlderThan = None,
     younger_than: options.YoungerThan = None,
     where: options.Where = None,
-    message_id: Annotated[
-        str | None, typer.Option("--id", help="Only the message with this id.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Send at most so many.")] = None,
+    message_id: options.OneId = None,
+    limit: options.Limit = None,
     rate: options.Rate = None,
     concurrency: options.Concurrency = 4,
-    canary: Annotated[
-        int | None,
-        typer.Option(min=1, help="Send so many, watch them, go on only if all end well."),
-    ] = None,
-    canary_wait: Annotated[
-        str, typer.Option(metavar="TIME", help="How long to watch them: 90s, 5m.")
-    ] = "2m",
-    force_key: Annotated[
-        str | None,
-        typer.Option(metavar="KEY", help="Run this work again though it is recorded as done."),
-    ] = None,
-    if_completed_at: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Only if it was recorded at this moment."),
-    ] = None,
-    resend_uncertain: Annotated[
-        bool,
-        typer.Option(help="Also what an earlier run was sending when it died; may arrive twice."),
-    ] = False,
-    even_unreadable: Annotated[
-        bool, typer.Option(help="Also what this version can't read; newer workers may.")
-    ] = False,
-    without_dedupe: Annotated[
-        bool, typer.Option(help="Do not ask the dedupe store what is done already.")
-    ] = False,
+    canary: options.Canary = None,
+    canary_wait: options.CanaryWait = "2m",
+    force_key: options.ForceKey = None,
+    if_completed_at: options.IfCompletedAt = None,
+    resend_uncertain: options.ResendUncertain = False,
+    even_unreadable: options.EvenUnreadable = False,
+    without_dedupe: options.WithoutDedupe = False,
     yes: options.Yes = False,
     as_json: options.AsJson = False,
 ) -> None:

@@ -37,7 +37,9 @@ async def _find_in(
     letters: DeadLetters, queue: QueueFacts, message_id: str, clock: Clock
 ) -> Reading | None:
     hidden_s = hidden_s_for(queue.waiting)
-    async with Scan(letters, queue.url, clock=clock, hidden_s=hidden_s) as scan:
+    async with Scan(
+        letters, queue.url, clock=clock, hidden_s=hidden_s, expected=queue.waiting
+    ) as scan:
         while batch := await scan.next_batch():
             readings = [read(message) for message in batch]
             found = next((one for one in readings if one.is_called(message_id)), None)

@@ -55,6 +55,42 @@ Rate = Annotated[
 Concurrency = Annotated[
     int, typer.Option("--concurrency", min=1, max=32, help="Batches of ten at the same time.")
 ]
+OneId = Annotated[str | None, typer.Option("--id", help="Only the message with this id.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Send at most so many.")]
+Canary = Annotated[
+    int | None,
+    typer.Option("--canary", min=1, help="Send so many, watch them, go on only if all end well."),
+]
+CanaryWait = Annotated[
+    str, typer.Option("--canary-wait", metavar="TIME", help="How long to watch them: 90s, 5m.")
+]
+ForceKey = Annotated[
+    str | None,
+    typer.Option(
+        "--force-key", metavar="KEY", help="Run this work again though it is recorded as done."
+    ),
+]
+IfCompletedAt = Annotated[
+    str | None,
+    typer.Option(
+        "--if-completed-at", metavar="TIME", help="Only if it was recorded at this moment."
+    ),
+]
+ResendUncertain = Annotated[
+    bool,
+    typer.Option(
+        "--resend-uncertain",
+        help="Also what an earlier run was sending when it died; may arrive twice.",
+    ),
+]
+EvenUnreadable = Annotated[
+    bool,
+    typer.Option("--even-unreadable", help="Also what this version can't read; newer workers may."),
+]
+WithoutDedupe = Annotated[
+    bool,
+    typer.Option("--without-dedupe", help="Do not ask the dedupe store what is done already."),
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Really do it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For a program.")]
 

@@ -68,7 +68,9 @@ async def peek(letters: DeadLetters, queue: QueueFacts, clock: Clock, *, limit: 
     seen = Peek(queue)
     if queue.waiting == 0:
         return seen
-    async with Scan(letters, queue.url, clock=clock, hidden_s=HIDDEN_S) as scan:
+    async with Scan(
+        letters, queue.url, clock=clock, hidden_s=HIDDEN_S, expected=queue.waiting
+    ) as scan:
         while seen.looked_at < min(limit, queue.waiting):
             batch = await scan.next_batch(min(BATCH, limit - seen.looked_at))
             if not batch:

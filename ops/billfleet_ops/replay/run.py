@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from billfleet_ops.replay.addressing import AddressBook
@@ -34,6 +35,7 @@ from billfleet_workers.runtime.ports.queue import EntryFailure
 
 ROWS_MAX = 1000
 RETURNED_MAX = 10
+CLOCKS_DIFFER = timedelta(seconds=5)
 UNCERTAIN_CODES = frozenset(
     {
         "InternalError",
@@ -78,6 +80,7 @@ class Sent:
 
     original_id: str
     key: str | None
+    at: datetime
 
 
 @dataclass
@@ -138,6 +141,7 @@ class Replayer:
             queue.url,
             clock=self._tools.clock,
             hidden_s=hidden_s_for(queue.waiting),
+            expected=queue.waiting,
         ) as scan:
             # A FIFO queue has one order, so one pass at a time.
             count = 1 if queue.is_fifo else self._request.concurrency
@@ -208,8 +212,13 @@ class Replayer:
             address=self._request.book.find(reading),
             record=record,
             journal_step=self._tools.journal.step_of(reading.id),
-            came_back=reading.original_id in self.sent and reading.id not in self.sent_ids,
+            came_back=reading.id not in self.sent_ids and self._came_back(reading),
         )
+
+    def _came_back(self, reading: Reading) -> bool:
+        """A copy that was buried before we sent its twin is no return."""
+        twin = self.sent.get(reading.original_id)
+        return twin is not None and reading.message.sent_at >= twin.at - CLOCKS_DIFFER
 
     async def _records(self, readings: Iterable[Reading]) -> dict[str, Record]:
         """What the dedupe store knows, by message id."""
@@ -274,7 +283,8 @@ class Replayer:
         tools.journal.write("sending", ids, run=run, now=tools.clock.now(), details=_details(ready))
         self.sent_ids.update(ids)
         for plan in ready:
-            self.sent[plan.reading.original_id] = Sent(plan.reading.original_id, plan.key)
+            original_id = plan.reading.original_id
+            self.sent[original_id] = Sent(original_id, plan.key, tools.clock.now())
         copies = [copy_of(plan, run) for plan in ready]
         answers = await tools.letters.send(ready[0].address.url, copies)
         arrived = [plan for plan, failure in zip(ready, answers, strict=True) if failure is None]

@@ -34,8 +34,11 @@ def hidden_s_for(waiting: int) -> int:
 class Scan:
     """A pass. Use it as a context: leaving it hands back what was kept."""
 
-    def __init__(self, letters: DeadLetters, url: str, *, clock: Clock, hidden_s: int) -> None:
+    def __init__(
+        self, letters: DeadLetters, url: str, *, clock: Clock, hidden_s: int, expected: int = 0
+    ) -> None:
         self.hidden_s = hidden_s
+        self._expected = expected
         self._letters = letters
         self._url = url
         self._clock = clock
@@ -59,7 +62,10 @@ class Scan:
         """Messages that this pass has not seen; none means that it is over."""
         while self._fruitless < EMPTY_POLLS_MAX:
             received = await self._letters.receive(
-                self._url, limit=limit, wait_s=POLL_WAIT_S, visibility_timeout_s=self.hidden_s
+                self._url,
+                limit=limit,
+                wait_s=0 if self._is_complete else POLL_WAIT_S,
+                visibility_timeout_s=self.hidden_s,
             )
             fresh = [one for one in received if one.message_id not in self._seen]
             again = [one for one in received if one.message_id in self._seen]
@@ -68,8 +74,13 @@ class Scan:
                 self._fruitless = 0
                 self._seen.update(one.message_id for one in fresh)
                 return fresh
-            self._fruitless += 1
+            self._fruitless += EMPTY_POLLS_MAX if self._is_complete else 1
         return []
+
+    @property
+    def _is_complete(self) -> bool:
+        """As many were seen as the queue was said to hold: one quick look more will do."""
+        return 0 < self._expected <= len(self._seen)
 
     def keep(self, messages: Iterable[DeadMessage]) -> None:
         """These stay in the queue; they show again when the pass is over."""

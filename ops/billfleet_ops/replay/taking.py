@@ -66,7 +66,9 @@ async def take(
     """One pass: write the lines of those that are meant, then delete them if that is asked."""
     taken = Taken()
     hidden_s = hidden_s_for(queue.waiting)
-    async with Scan(letters, queue.url, clock=clock, hidden_s=hidden_s) as scan:
+    async with Scan(
+        letters, queue.url, clock=clock, hidden_s=hidden_s, expected=queue.waiting
+    ) as scan:
         while batch := await scan.next_batch():
             now = clock.now()
             chosen = [one for one in map(read, batch) if meant.matches(one, now)]

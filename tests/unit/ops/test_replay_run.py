@@ -293,7 +293,7 @@ async def test_canary_of_a_foreign_queue_is_good_if_it_did_not_come_back(
     room: ReplayRoom,
 ) -> None:
     watching = asyncio.create_task(
-        watch(room.tools(), await room.request(), [Sent("x", None)], {"m-1"}, 30)
+        watch(room.tools(), await room.request(), [Sent("x", None, START)], {"m-1"}, 30)
     )
     await room.clock.advance(40)
     assert (await watching).are_good
