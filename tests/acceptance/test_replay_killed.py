@@ -58,9 +58,19 @@ def bury_all(aws: Clients, url: str) -> None:
 
 
 def depth(aws: Clients, url: str) -> int:
-    found = aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    found: Any = aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
     names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
     return sum(int(found[name]) for name in names)
+
+
+async def until_more_than(
+    before: int, aws: Clients, url: str, process: asyncio.subprocess.Process
+) -> None:
+    """Return when the run has brought something home, or has ended."""
+    for _ in range(3000):
+        if depth(aws, url) != before or process.returncode is not None:
+            return
+        await asyncio.sleep(0.02)
 
 
 async def start(environment: Mapping[str, str], log: Path) -> asyncio.subprocess.Process:
@@ -131,8 +141,7 @@ async def test_replay_that_is_killed_five_times_brings_each_message_home_once(
     for _ in range(KILLS):
         before = depth(aws, urls["rebill"])
         process = await start(environment, log)
-        while depth(aws, urls["rebill"]) == before and process.returncode is None:
-            await asyncio.sleep(0.02)
+        await until_more_than(before, aws, urls["rebill"], process)
         await asyncio.sleep(chance.uniform(0.0, 0.3))
         if process.returncode is None:
             process.send_signal(signal.SIGKILL)
