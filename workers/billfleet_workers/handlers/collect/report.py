@@ -31,6 +31,8 @@ from billfleet_workers.runtime.ports.payments import (
 OPERATOR: Final = "operator"
 """The `gateway` of a report that a person made."""
 _ASK_AGAIN_S: Final = 60.0
+_ASK_AGAIN_S_MAX: Final = 900.0
+"""Asked seven times with growing pauses: longer than the hour that a gateway's search may lag."""
 
 Conclusion = Succeeded | Declined
 
@@ -54,7 +56,7 @@ async def take_report(
     checked = _checked(event, attempt, tenant)
     said = _conclusion(event, gateway)
     asked = event.gateway != OPERATOR and contradicts(checked, said)
-    heard = await _truth(gateway, checked) if asked else said
+    heard = await _truth(gateway, checked, work.receive_count) if asked else said
     authority: Authority = "truth" if asked else "call"
     if event.gateway == OPERATOR:
         authority = "person"
@@ -94,14 +96,14 @@ async def _record(
     return Finished({judgement.note: 1})
 
 
-async def _truth(gateway: PaymentGateway, attempt: Attempt) -> Conclusion:
+async def _truth(gateway: PaymentGateway, attempt: Attempt, receive_count: int) -> Conclusion:
     answer = await gateway.find(attempt.attempt_key, attempt.request_body)
     if isinstance(answer, Succeeded | Declined):
         return answer
     raise Transient(
         f"{gateway.name} was asked which report about {attempt.attempt_key} is true, "
         f"and said {answer}",
-        retry_after_s=_ASK_AGAIN_S,
+        retry_after_s=min(_ASK_AGAIN_S * 2 ** min(receive_count - 1, 9), _ASK_AGAIN_S_MAX),
     )
 
 
