@@ -5,6 +5,7 @@ and runbooks (`queue`, `type`, `tenant`, `id`, `dedupe_key`, `outcome`).
 """
 
 import logging
+import os
 import re
 import sys
 from collections.abc import MutableMapping
@@ -40,7 +41,7 @@ def configure(
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if readable:
-        processors += [mask_fields, structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+        processors += [mask_fields, structlog.dev.ConsoleRenderer(colors=has_colour(stream))]
     else:
         processors += [structlog.processors.format_exc_info, render_json]
     structlog.configure(
@@ -51,6 +52,11 @@ def configure(
         logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=for_good,
     )
+
+
+def has_colour(stream: TextIO) -> bool:
+    """Whether a person looks who has not said that they want none (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR")
 
 
 def render_json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ BATCH_MAX = 200
 LOOK_EVERY_S = 1.0
 RETRY_FIRST_S = 0.5
 RETRY_CAP_S = 15.0
+REPORT_EVERY_S = 10.0
 KEPT_AFTER_SENDING = timedelta(days=7)
 PRUNED_AT_ONCE_MAX = 10_000
 PRUNE_EVERY_S = 60.0
@@ -52,6 +53,7 @@ class Relay:
         self._metrics = metrics
         self._draining = asyncio.Event()
         self._retry_s = RETRY_FIRST_S
+        self._reported_at_s = -REPORT_EVERY_S
         self._prune_at_s = clock.monotonic()
         self._log = structlog.get_logger("billfleet.relay")
 
@@ -129,6 +131,16 @@ class Relay:
                 code=failure.code,
                 reason=failure.reason,
             )
+
+    async def _report_depth(self) -> None:
+        now_s = self._clock.monotonic()
+        if now_s - self._reported_at_s < REPORT_EVERY_S:
+            return
+        self._reported_at_s = now_s
+        async with transaction(self._database) as connection:
+            backlog = await outbox.depth_and_age(connection)
+        self._metrics.gauge("outbox_depth", backlog.depth)
+        self._metrics.gauge("outbox_age_s", backlog.oldest_age_s)
 
     async def _unless_drained(self, wait: Awaitable[object]) -> None:
         """Wait, but not past the drain."""
