@@ -60,21 +60,24 @@ async def take_report(
     authority: Authority = "truth" if asked else "call"
     if event.gateway == OPERATOR:
         authority = "person"
-    return await _record(event, work, database, Heard(heard, authority), terms)
+    return await _record(event, work, database, checked, Heard(heard, authority), terms)
 
 
 async def _record(
-    event: PaymentReported, work: Work, database: Database, heard: Heard, terms: Terms
+    event: PaymentReported,
+    work: Work,
+    database: Database,
+    seen: Attempt,
+    heard: Heard,
+    terms: Terms,
 ) -> Finished:
     tenant = work.envelope.tenant
     async with transaction(database) as connection:
-        found = await attempts.by_key(connection, tenant, event.attempt_key)
-        name = _checked(event, found, tenant)
         dunning = await read_dunning(connection, tenant)
         situations = await read_situations(
-            connection, tenant, [(name.account_id, name.period_start)], terms
+            connection, tenant, [(seen.account_id, seen.period_start)], terms
         )
-        situation = situations[name.account_id]
+        situation = situations[seen.account_id]
         attempt = _checked(event, situation.attempt(event.attempt_key), tenant)
         if not await attempts.remember_report(
             connection,
@@ -90,6 +93,8 @@ async def _record(
             return Finished({"no_longer_open": 1})
         if heard.authority == "call" and contradicts(attempt, heard.answer):
             raise Transient("the attempt was concluded meanwhile; its gateway must be asked", 1.0)
+        if heard.authority == "truth" and attempt.concluded_at != seen.concluded_at:
+            raise Transient("the attempt was concluded anew while its gateway was asked", 1.0)
         rules = dunning.rules_for(attempt.currency)
         judgement = judge(attempt, situation, heard, rules, terms)
         await write_verdicts(connection, work, [Verdict(attempt, situation, judgement)], terms)
