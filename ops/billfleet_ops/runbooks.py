@@ -17,3 +17,4 @@ class Runbook(StrEnum):
     LEDGER_FINDING = "ops/runbooks/ledger-verify-finding.md"
     DRAIN = "ops/runbooks/drain-does-not-add-up.md"
     RECEIVING_PAUSED = "ops/runbooks/receiving-paused.md"
+    REPLAYING = "ops/runbooks/replaying-dead-letters.md"

@@ -53,3 +53,15 @@ def test_the_installed_module_runs_as_a_program() -> None:
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "doctor" in ran.stdout
+
+
+def test_replay_dlq_is_a_command_of_its_own() -> None:
+    start = "from billfleet_ops.commands.replay_dlq import main; main()"
+    ran = subprocess.run(
+        [sys.executable, "-c", start, "replay", "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "Usage: replay-dlq replay" in ran.stdout

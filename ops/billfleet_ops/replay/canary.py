@@ -6,7 +6,7 @@ queue. A message whose queue is not the fleet's leaves no record: for it, not ha
 the end of the wait must do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from billfleet_ops.replay.reading import read
@@ -33,7 +33,12 @@ class Outcomes:
 
 
 async def watch(
-    tools: Tools, request: Request, canaries: Sequence[Sent], ids: set[str], wait_s: float
+    tools: Tools,
+    request: Request,
+    canaries: Sequence[Sent],
+    ids: set[str],
+    wait_s: float,
+    is_stopped: Callable[[], bool] = lambda: False,
 ) -> Outcomes:
     """Wait until each canary's outcome is known, one came back, or the time is over.
 
@@ -50,14 +55,13 @@ async def watch(
             await _take_done(tools, pending, outcomes)
             if looked_at < LOOKED_AT_MAX:
                 looked_at += await _look_for_returns(tools, request, scan, pending, ids, outcomes)
-            is_over = clock.monotonic() >= until_s
+            is_over = clock.monotonic() >= until_s or is_stopped()
             if not pending or outcomes.returned or is_over:
                 break
             await clock.sleep(POLL_S)
     for original_id, one in pending.items():
-        (outcomes.done if one.key is None and not outcomes.returned else outcomes.silent).append(
-            original_id
-        )
+        is_quiet = one.key is None and not outcomes.returned and not is_stopped()
+        (outcomes.done if is_quiet else outcomes.silent).append(original_id)
     return outcomes
 
 
@@ -98,7 +102,14 @@ async def run_with_canary(
     """Send `count`, watch them, and send the rest if all of them ended well."""
     await replayer.run(limit=count)
     canaries = list(replayer.sent.values())
-    outcomes = await watch(tools, request, canaries, replayer.sent_ids, wait_s)
+    outcomes = await watch(
+        tools,
+        request,
+        canaries,
+        replayer.sent_ids,
+        wait_s,
+        is_stopped=lambda: replayer.report.stopped is not None,
+    )
     if not outcomes.are_good:
         replayer.stop(
             f"the canary failed: {len(outcomes.returned)} of {len(canaries)} came back and "

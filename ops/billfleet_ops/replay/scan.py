@@ -22,7 +22,9 @@ EMPTY_POLLS_MAX = 2
 POLL_WAIT_S = 1.0
 HIDDEN_S_MIN = 60
 HIDDEN_S_MAX = 6 * 3600
-MESSAGES_PER_S_MIN = 20
+MESSAGES_PER_S_MIN = 100
+FAMILIAR_POLLS_MAX = 100
+"""In a pass that outlasts the hiding, what was kept shows again; so many times in a row, it ends."""
 HAND_BACK_AT_ONCE = 100
 
 
@@ -44,6 +46,7 @@ class Scan:
         self._clock = clock
         self._seen: set[str] = set()
         self._fruitless = 0
+        self._familiar = 0
         self._kept = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed at the end
         self._kept_count = 0
 
@@ -60,7 +63,7 @@ class Scan:
 
     async def next_batch(self, limit: int = BATCH) -> list[DeadMessage]:
         """Messages that this pass has not seen; none means that it is over."""
-        while self._fruitless < EMPTY_POLLS_MAX:
+        while self._fruitless < EMPTY_POLLS_MAX and self._familiar < FAMILIAR_POLLS_MAX:
             received = await self._letters.receive(
                 self._url,
                 limit=limit,
@@ -71,10 +74,13 @@ class Scan:
             again = [one for one in received if one.message_id in self._seen]
             self.keep(again)
             if fresh:
-                self._fruitless = 0
+                self._fruitless = self._familiar = 0
                 self._seen.update(one.message_id for one in fresh)
                 return fresh
-            self._fruitless += EMPTY_POLLS_MAX if self._is_complete else 1
+            if again and not self._is_complete:
+                self._familiar += 1
+            else:
+                self._fruitless += EMPTY_POLLS_MAX if self._is_complete else 1
         return []
 
     @property

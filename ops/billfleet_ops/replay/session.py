@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from billfleet_ops.configuration import home_directory, load_settings
 from billfleet_ops.errors import ConfigurationWrong
 from billfleet_ops.replay.places import find_queue, fleet_dlqs
+from billfleet_ops.runbooks import Runbook
 from billfleet_workers.runtime.clock import Clock
 from billfleet_workers.runtime.errors import Misconfigured
 from billfleet_workers.runtime.ports.dead_letters import DeadLetters, NotAllowed, QueueFacts
@@ -81,7 +82,7 @@ def permissions_named() -> Iterator[None]:
             f"The permission {action} is missing",
             where=resource,
             remedy=f"Allow {action} on it in the policy of the credentials in use"
-            " (ops/runbooks/replaying-dead-letters.md lists what replay needs).",
+            f" ({Runbook.REPLAYING} lists what replay needs).",
         ) from error
 
 

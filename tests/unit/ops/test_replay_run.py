@@ -225,6 +225,20 @@ async def test_journal_line_that_a_crash_cut_short_is_passed_over(room: ReplayRo
     assert [last.step_of("m-1"), last.step_of("m-2")] == ["sending", "sent"]
 
 
+async def test_pass_that_outlasts_the_hiding_still_sees_each_message_once(
+    room: ReplayRoom,
+) -> None:
+    fill(room, 35)
+    seen: list[str] = []
+    async with Scan(room.letters, room.dlq, clock=room.clock, hidden_s=60) as scan:
+        while batch := await scan.next_batch():
+            scan.keep(batch)
+            seen += [one.message_id for one in batch]
+            await room.clock.advance(61 if len(seen) == 10 else 0)
+    assert sorted(seen) == sorted(f"m-{n}" for n in range(1, 36))
+    assert room.letters.visible(room.dlq) == 35
+
+
 async def test_rate_spreads_what_is_sent(room: ReplayRoom) -> None:
     pace = Pace(10.0, room.clock)
     taking = asyncio.gather(pace.take(10), pace.take(10))
@@ -275,6 +289,19 @@ async def test_canary_that_comes_back_stops_the_rest(room: ReplayRoom) -> None:
     assert report.sent == 2
     assert not exits_well(report)
     assert room.letters.visible(room.dlq) == 24
+
+
+async def test_interruption_while_canaries_are_watched_ends_the_watch(room: ReplayRoom) -> None:
+    fill(room, 5)
+    request, tools = await room.request(), room.tools()
+    replayer = room.replayer(request, tools)
+    running = asyncio.create_task(run_with_canary(replayer, tools, request, count=1, wait_s=600))
+    await room.clock.advance(2)
+    replayer.stop("interrupted")
+    await room.clock.advance(2)
+    report, _ = await running
+    assert (report.sent, report.stopped) == (1, "interrupted")
+    assert room.letters.visible(room.dlq) == 4
 
 
 async def test_canary_without_an_outcome_stops_the_rest(room: ReplayRoom) -> None:
