@@ -24,7 +24,7 @@ HIDDEN_S_MIN = 60
 HIDDEN_S_MAX = 6 * 3600
 MESSAGES_PER_S_MIN = 100
 FAMILIAR_POLLS_MAX = 100
-"""In a pass that outlasts the hiding, what was kept shows again; so many times in a row, it ends."""
+"""What was kept shows again in a pass that outlasts the hiding; so often in a row, it ends."""
 HAND_BACK_AT_ONCE = 100
 
 

@@ -176,7 +176,7 @@ def show_message(output: Output, queue: str, plan: Planned) -> None:
     """One message, all of it."""
     reading, record = plan.reading, plan.record
     texts = {name: one.text for name, one in reading.message.attributes.items()}
-    rows: list[tuple[str, str | int | None]] = [
+    rows: list[tuple[str, str | None]] = [
         ("message", reading.id),
         ("lies in", queue),
         ("reason", reading.reason),
@@ -187,7 +187,7 @@ def show_message(output: Output, queue: str, plan: Planned) -> None:
         ("event id", reading.event_id),
         ("first seen", reading.first_seen_at.isoformat()),
         ("in this queue since", reading.message.sent_at.isoformat()),
-        ("received here", reading.message.receive_count),
+        ("received here", str(reading.message.receive_count)),
         ("group", reading.message.group_id),
         ("moved by SQS from", reading.message.source_arn),
         *((name.replace("_", " "), texts[name]) for name in HISTORY if name in texts),
@@ -250,12 +250,14 @@ def _row(plan: Planned) -> tuple[str | None, ...]:
         reading.tenant,
         plan.verdict.value,
         plan.address.name if plan.address else None,
-        _cut(plan.why),
+        None if plan.why == MEANINGS[plan.verdict] else _cut(plan.why),
     )
 
 
 def _dedupe_says(plan: Planned) -> str:
     record = plan.record
+    if plan.reading.envelope is None:
+        return "nothing: without a readable body there is no key"
     if plan.key is None:
         return "nothing: it is no work of the fleet"
     if record is None:

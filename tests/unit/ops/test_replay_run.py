@@ -382,3 +382,59 @@ def test_journals_of_two_queues_are_two_files(tmp_path: Path) -> None:
         Journal.open(tmp_path, "dlq", url).path for url in ("https://a/1/dlq", "https://b/2/dlq")
     }
     assert len(paths) == 2
+
+
+async def test_second_copy_that_was_buried_before_is_no_return(room: ReplayRoom) -> None:
+    fill(room, 11)
+    room.letters.put(room.dlq, buried(body_of("A-0"), original_message_id="first-0"))
+    await room.clock.advance(60)
+    report = await room.replayer(await room.request()).run()
+    assert report.verdicts == {Verdict.WILL_RUN: 12}
+
+
+async def test_what_another_process_sent_meanwhile_is_only_taken_out(room: ReplayRoom) -> None:
+    fill(room, 1)
+    replayer = room.replayer(await room.request())
+    room.journal().write("sent", ["m-1"], run="other", now=START)
+    report = await replayer.run()
+    assert (report.sent, report.taken_out) == (0, 1)
+
+
+async def test_fifo_message_that_is_not_meant_holds_its_group(tmp_path: Path) -> None:
+    room = ReplayRoom(tmp_path, fifo=True)
+    for account, tenant, group in (("1", "zeta", "a"), ("2", "acme", "a"), ("3", "acme", "b")):
+        room.letters.put(room.dlq, buried(body_of(account, tenant=tenant), group_id=group))
+    report = await room.replayer(await room.request(meant=Filter(tenant="acme"))).run()
+    assert report.verdicts == {Verdict.GROUP_WAITS: 1, Verdict.WILL_RUN: 1}
+    assert keys(room, room.queue) == ["3"]
+
+
+async def test_canary_that_could_not_be_deleted_yet_is_no_return(room: ReplayRoom) -> None:
+    fill(room, 1)
+    room.letters.faults.refuse_entries("delete", REFUSED)
+    request, tools = await room.request(), room.tools()
+    running = asyncio.create_task(
+        run_with_canary(room.replayer(request, tools), tools, request, count=1, wait_s=60)
+    )
+    await room.clock.advance(1)
+    await room.finish(body_of("A-0"))
+    await room.clock.advance(5)
+    report, outcomes = await running
+    assert (outcomes.returned, outcomes.done) == ([], ["first-0"])
+    assert (report.sent, report.taken_out) == (1, 1)
+
+
+async def test_done_with_another_payload_is_not_purged_as_done(room: ReplayRoom) -> None:
+    room.letters.put(room.dlq, buried(body_of("A-1", key="k")))
+    await room.finish(body_of("A-2", key="k"))
+    taken = await take(
+        room.letters,
+        await room.facts(),
+        room.clock,
+        Filter(),
+        into=None,
+        deletes=True,
+        done_only=DoneOnly(room.dedupe, room.book),
+    )
+    assert taken.deleted == 0
+    assert room.letters.visible(room.dlq) == 1
