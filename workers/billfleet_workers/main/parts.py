@@ -107,7 +107,8 @@ async def check_shared(shared: Shared) -> None:
 
 async def open_consumer(shared: Shared, name: str) -> Consumer:
     """The consumer of a worker's queue, checked and not yet started."""
-    settings, spec = shared.settings, QUEUES[name]
+    settings = shared.settings
+    spec = next(spec for spec in QUEUES.values() if spec.worker == name)
     queue = await SqsQueue.open(shared.clients, stack=settings.stack, name=spec.name)
     shared.closing.push_async_callback(queue.close)
     await queue.check()
