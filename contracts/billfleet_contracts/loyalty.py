@@ -172,6 +172,7 @@ class PointsReversed(_FactOfCard):
     owed: Points = 0
     void: Points = 0
     returned: Points = 0
+    expired: Points = 0
     stamps: Points = 0
     is_final: bool
 
