@@ -21,11 +21,15 @@ TYPE_PATTERN: Final = re.compile(
 _DIGEST_CHARS: Final = 32
 
 
+# Made once: `json.dumps` with these arguments would make one for every value.
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
+
+
 def canonical_json(value: object) -> bytes:
     """One spelling per value: sorted keys, no spaces, UTF-8. What digests are computed over."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    return _CANONICAL.encode(value).encode()
 
 
 def short_digest(value: object) -> str:

@@ -88,19 +88,23 @@ _GET = text(f"""
 
 # Ordered by the primary key and not by date: an account that is billed while the sweep walks moves
 # to a later date, and a walk by date would meet it a second time.
+# Charges are counted for the page alone: beside the walk they would be counted for all that is due.
 _DUE = """
     SELECT a.tenant_id, a.account_id, a.rebilling_date, a.anchor_day, a.interval_months,
            a.time_zone, a.generation, b.charged
-    FROM billing.accounts a
+    FROM (
+      SELECT * FROM billing.accounts a
+      WHERE a.rebilling_date <= :until AND a.parked_at IS NULL AND a.state <> 'INACTIVE'
+        {narrowed}
+      ORDER BY a.tenant_id, a.account_id
+      LIMIT :limit
+    ) a
     CROSS JOIN LATERAL (
       SELECT count(*) AS charged FROM billing.bills b
       WHERE b.tenant_id = a.tenant_id AND b.account_id = a.account_id
         AND b.created_at >= :charged_since
     ) b
-    WHERE a.rebilling_date <= :until AND a.parked_at IS NULL AND a.state <> 'INACTIVE'
-      {narrowed}
     ORDER BY a.tenant_id, a.account_id
-    LIMIT :limit
 """
 _DUE_OF_TENANT = text(
     _DUE.format(narrowed="AND a.tenant_id = :tenant_id AND a.account_id > :after_account_id")

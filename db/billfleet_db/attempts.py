@@ -92,14 +92,19 @@ class Declines:
 
 _COLUMNS = ", ".join(f"a.{field.name}" for field in fields(Attempt))
 
+# No join with bills: for a tenant that the planner has no statistics of, it would join all of the
+# tenant's bills with all of its attempts.
 _OF_ACCOUNTS = text(f"""
     SELECT {_COLUMNS}
     FROM billing.attempts a
-    JOIN billing.bills b USING (tenant_id, account_id, period_start)
     WHERE a.tenant_id = :tenant_id AND a.account_id = ANY(CAST(:account_ids AS text[]))
-      AND (a.state IN ('prepared', 'unknown') OR b.state = 'open'
+      AND (a.state IN ('prepared', 'unknown')
            OR (a.account_id, a.period_start) IN (
-             SELECT * FROM unnest(CAST(:bill_accounts AS text[]), CAST(:bill_periods AS date[]))))
+             SELECT * FROM unnest(CAST(:bill_accounts AS text[]), CAST(:bill_periods AS date[])))
+           OR EXISTS (
+             SELECT FROM billing.bills b
+             WHERE b.tenant_id = a.tenant_id AND b.account_id = a.account_id
+               AND b.period_start = a.period_start AND b.state = 'open'))
     ORDER BY a.account_id, a.period_start, a.attempt_no
     FOR NO KEY UPDATE OF a
 """)
@@ -235,11 +240,14 @@ async def unresolved(
 
 async def declines_since(
     connection: AsyncConnection, tenant_id: str, account_ids: Iterable[str], *, since: datetime
-) -> dict[tuple[str, str], Declines]:
-    """Declined attempts by (account, currency); none is left out."""
+) -> dict[str, dict[str, Declines]]:
+    """Declined attempts by account and currency; none is left out."""
     values = {"tenant_id": tenant_id, "account_ids": sorted(set(account_ids)), "since": since}
     rows = await connection.execute(_DECLINES, values)
-    return {(row.account_id, row.currency): Declines(row[2], row.oldest_at) for row in rows}
+    found: dict[str, dict[str, Declines]] = {}
+    for row in rows:
+        found.setdefault(row.account_id, {})[row.currency] = Declines(row[2], row.oldest_at)
+    return found
 
 
 async def prepare(

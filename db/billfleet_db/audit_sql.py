@@ -7,6 +7,7 @@ for all) and :limit; GUARDS take the names of the roles.
 from collections.abc import Mapping
 from typing import Final
 
+from billfleet_db.ledger.posting import SIDES
 from billfleet_db.ledger.reading import CAPTURED, REFUNDED
 
 _OF_TENANT = "(:tenant_id = {0}.tenant_id OR CAST(:tenant_id AS text) IS NULL)"
@@ -41,9 +42,13 @@ _UNBALANCED = f"""
     ) AS side
     GROUP BY tenant_id, currency HAVING sum(debit) <> sum(credit) LIMIT :limit
 """
+_LEGAL_SIDES = ", ".join(
+    f"('{kind}', '{debit}', '{credit}')" for kind, (debit, credit) in SIDES.items()
+)
 _CROSSED_SIDES = f"""
     SELECT t.tenant_id, 'transfer ' || t.transfer_id AS subject,
-           'its sides belong to another tenant, currency or account, or do not exist' AS message
+           'its sides are not those of a ' || t.kind || ', belong to another tenant, currency or '
+           || 'account, or do not exist' AS message
     FROM billing.transfers t
     LEFT JOIN billing.ledger_accounts d ON d.ledger_account_id = t.debit_id
     LEFT JOIN billing.ledger_accounts c ON c.ledger_account_id = t.credit_id
@@ -51,7 +56,8 @@ _CROSSED_SIDES = f"""
       (d.tenant_id, d.currency, coalesce(d.account_id, t.account_id))
         IS DISTINCT FROM (t.tenant_id, t.currency, t.account_id)
       OR (c.tenant_id, c.currency, coalesce(c.account_id, t.account_id))
-        IS DISTINCT FROM (t.tenant_id, t.currency, t.account_id))
+        IS DISTINCT FROM (t.tenant_id, t.currency, t.account_id)
+      OR (t.kind <> 'reversal' AND (t.kind, d.kind, c.kind) NOT IN ({_LEGAL_SIDES})))
     LIMIT :limit
 """
 _WRONG_REVERSAL = f"""
@@ -105,6 +111,33 @@ _VOID = f"""
       AND coalesce(m.charged, 0) <> CASE b.state WHEN 'void' THEN 0 ELSE b.amount_minor END
     LIMIT :limit
 """
+# A payment stands while it was reversed an even number of times, each row undoing the one before.
+_ATTEMPT = f"""
+    WITH RECURSIVE undone AS (
+      SELECT p.transfer_id AS payment_id, t.transfer_id, 1 AS depth
+      FROM billing.transfers p JOIN billing.transfers t ON t.reverses = p.transfer_id
+      WHERE p.kind = 'payment' AND {_OF_TENANT.format("p")}
+      UNION ALL
+      SELECT u.payment_id, t.transfer_id, u.depth + 1
+      FROM undone u JOIN billing.transfers t ON t.reverses = u.transfer_id
+    ), taken_back AS (
+      SELECT payment_id, max(depth) % 2 = 1 AS is_undone FROM undone GROUP BY payment_id
+    ), money AS (
+      SELECT a.tenant_id, a.attempt_key, a.state,
+             p.transfer_id IS NOT NULL AND NOT coalesce(u.is_undone, false) AS stands
+      FROM billing.attempts a
+      LEFT JOIN billing.transfers p
+        ON p.tenant_id = a.tenant_id AND p.transfer_key = 'payment:' || a.attempt_key
+      LEFT JOIN taken_back u ON u.payment_id = p.transfer_id
+      WHERE {_OF_TENANT.format("a")}
+    )
+    SELECT tenant_id, 'attempt ' || attempt_key AS subject,
+           'it is ' || state || ', and its payment '
+           || CASE WHEN stands THEN 'stands' ELSE 'does not stand' END || ' in the ledger'
+             AS message
+    FROM money WHERE (state = 'succeeded') <> stands
+    LIMIT :limit
+"""
 _OVER_REFUNDED = f"""
     WITH b AS ({_MONEY})
     SELECT b.tenant_id, {_BILL},
@@ -150,6 +183,7 @@ BOOKS: Final[Mapping[str, str]] = {
     "charge_bill": _CHARGE_WITHOUT_BILL,
     "paid": _PAID,
     "void": _VOID,
+    "attempt": _ATTEMPT,
     "refunded": _OVER_REFUNDED,
     "billed_twice": _BILLED_TWICE,
     "period_gap": _PERIOD_GAP,
@@ -182,7 +216,8 @@ _ROLES = """
       CROSS JOIN unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) AS p
       WHERE c.relnamespace = to_regnamespace('billing')
         AND c.relname IN ('transfers', 'ledger_accounts', 'seals')
-        AND has_table_privilege(r.oid, c.oid, p)
+        AND (has_table_privilege(r.oid, c.oid, p)
+             OR (p = 'UPDATE' AND has_any_column_privilege(r.oid, c.oid, p)))
     ) AS w
     WHERE w.app = :app_role
 """

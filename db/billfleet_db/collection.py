@@ -6,7 +6,7 @@ first, then bills. It knows columns and not the rules of dunning: states and dat
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -112,6 +112,26 @@ _CHANGE_METHOD = text("""
       AND payment_method IS DISTINCT FROM :payment_method
 """)
 
+# The oldest bill that waits is tried at once. The others wait for its end, because a method that is
+# refused once would be refused for each of them; what is due later anyway keeps its day.
+_REVIVE = text("""
+    WITH waiting AS (
+      SELECT account_id, period_start,
+             row_number() OVER (PARTITION BY account_id ORDER BY period_start) = 1 AS is_oldest,
+             bool_or(first_failed_at IS NOT NULL) OVER (PARTITION BY account_id) AS has_failed
+      FROM billing.bills
+      WHERE tenant_id = :tenant_id AND account_id = ANY(CAST(:account_ids AS text[]))
+        AND state = 'open' AND (first_failed_at IS NOT NULL OR collection_note IS NOT NULL))
+    UPDATE billing.bills b
+    SET next_attempt_at = CASE WHEN w.is_oldest THEN CAST(:now AS timestamptz)
+          ELSE greatest(b.next_attempt_at, CAST(:now AS timestamptz) + interval '1 hour') END,
+        collection_note = CASE WHEN w.has_failed AND NOT w.is_oldest THEN 'postponed' END
+    FROM waiting w
+    WHERE b.tenant_id = :tenant_id AND b.account_id = w.account_id
+      AND b.period_start = w.period_start
+    RETURNING b.account_id, b.period_start, b.attempts_made + 1 AS attempt_no, w.is_oldest
+""")
+
 _HAS_UNRESOLVED = text("""
     SELECT EXISTS (
       SELECT FROM billing.attempts
@@ -182,36 +202,24 @@ async def change_payment_method(
     )
     if changed.rowcount == 0:
         return None
-    waiting = [bill for bill in await lock_bills(connection, tenant_id, [account_id], [])
-               if bill.first_failed_at is not None or bill.collection_note is not None]  # fmt: skip
-    if not waiting:
-        return None
-    await change_bills(connection, tenant_id, [_revived(bill, waiting[0], now) for bill in waiting])
+    retries = await revive(connection, tenant_id, [account_id], now=now)
     if (await connection.execute(_HAS_UNRESOLVED, values)).scalar_one():
         return None
-    return Retry(account_id, waiting[0].period_start, waiting[0].attempts_made + 1)
+    return retries[0] if retries else None
 
 
-# Long enough for the oldest bill's retry to end before the others are looked at again.
-_BEHIND_THE_OLDEST = timedelta(hours=1)
+async def revive(
+    connection: AsyncConnection, tenant_id: str, account_ids: Iterable[str], *, now: datetime
+) -> list[Retry]:
+    """Let bills that failed or were stopped be tried with a new payment method.
 
-
-def _revived(bill: Bill, oldest: Bill, now: datetime) -> BillChange:
-    is_oldest = bill is oldest
-    return BillChange(
-        bill.account_id,
-        bill.period_start,
-        bill.state,
-        bill.attempts_made,
-        now if is_oldest else _later(bill.next_attempt_at, now + _BEHIND_THE_OLDEST),
-        bill.first_failed_at,
-        None if is_oldest else "postponed",
-        bill.paid_at,
-    )
-
-
-def _later(at: datetime | None, other: datetime) -> datetime:
-    return other if at is None else max(at, other)
+    The caller has locked the accounts and changed their methods. Returns the one retry of each.
+    """
+    values = {"tenant_id": tenant_id, "account_ids": sorted(account_ids), "now": now}
+    rows = await connection.execute(_REVIVE, values)
+    return [
+        Retry(row.account_id, row.period_start, row.attempt_no) for row in rows if row.is_oldest
+    ]
 
 
 def _columns(

@@ -14,6 +14,7 @@ import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from billfleet_db import collection
 from billfleet_db import importing_sql as sql
 from billfleet_db.errors import mapped
 
@@ -138,6 +139,9 @@ async def take_over(
     updated = await connection.execute(
         text(sql.UPDATE_ACCOUNTS.format(assignments=assignments)), values
     )
+    if paying_anew := (await connection.execute(sql.PAYING_ANEW)).all():
+        names = [row.account_id for row in paying_anew]
+        await collection.revive(connection, tenant, names, now=paying_anew[0].now)
     if assignments := sql.assignments(sql.CUSTOMER_COLUMNS, provided):
         await connection.execute(text(sql.UPDATE_CUSTOMERS.format(assignments=assignments)), values)
     rest = (await connection.execute(sql.COUNT_UNTOUCHED)).one()

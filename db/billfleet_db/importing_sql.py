@@ -153,6 +153,11 @@ UPDATE_ACCOUNTS = """
     WHERE a.tenant_id = :tenant AND a.account_id = s.account_id
 """
 
+PAYING_ANEW = text("""
+    SELECT account_id, now() AS now FROM pg_temp.staged_accounts
+    WHERE 'payment_method' = ANY(changed) AND payment_method IS NOT NULL
+""")
+
 UPDATE_CUSTOMERS = """
     UPDATE customer.customers c SET {assignments} customer_id = c.customer_id
     FROM billing.accounts a JOIN pg_temp.staged_accounts s ON s.account_id = a.account_id

@@ -18,6 +18,7 @@ from billfleet_ops.errors import OpsError
 from billfleet_ops.finding import Finding, doubtful, fine, wrong, wrong_because
 from billfleet_ops.queues import figures
 from billfleet_ops.resources import Difference, check, physical_name, place_of, promised
+from billfleet_ops.runbooks import Runbook
 
 SKEW_S_DOUBTFUL = 30.0
 SKEW_S_WRONG = 240.0
@@ -120,7 +121,7 @@ def _dead_letters(clients: Clients, stack: str, now: datetime) -> list[Finding]:
         doubtful(
             queue.name,
             f"{queue.waiting} dead letters rest here",
-            "Read the reason in their attributes, repair it, then replay them.",
+            f"Their attributes say why: {Runbook.DEAD_LETTERS} has how to look and move.",
         )
         for queue in figures(clients, stack, now)
         if queue.is_dead_letter and queue.waiting

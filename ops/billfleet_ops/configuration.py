@@ -8,6 +8,7 @@ in an operator's words which variable is wrong. It connects to nothing.
 import os
 from collections.abc import MutableMapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -30,9 +31,22 @@ def load_settings(environ: MutableMapping[str, str] = os.environ) -> Settings:
     published = Home(home_directory(environ)).published()
     adopt(applicable(published, environ), environ)
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         raise settings_wrong(error) from None
+    check_endpoint(settings.aws_endpoint_url)
+    return settings
+
+
+def check_endpoint(url: str | None) -> None:
+    """Refuse an endpoint that no AWS SDK could call; the SDKs say so with a traceback."""
+    parts = urlsplit(url) if url else None
+    if parts is not None and (parts.scheme not in {"http", "https"} or not parts.hostname):
+        raise ConfigurationWrong(
+            f"AWS_ENDPOINT_URL is no address: {url!r}",
+            where="environment variables",
+            remedy="Set it to http://HOST:PORT or https://HOST, or unset it for AWS itself.",
+        )
 
 
 def settings_wrong(error: ValidationError) -> ConfigurationWrong:
@@ -44,7 +58,7 @@ def settings_wrong(error: ValidationError) -> ConfigurationWrong:
     return ConfigurationWrong(
         f"The settings cannot be used: {'; '.join(problems)}",
         where="environment variables",
-        remedy="Correct or unset these variables. README lists all of them with defaults.",
+        remedy="Correct or unset these variables; ops/SETTINGS.md lists all of them.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What `billfleet doctor` asks the database: reachable, migrated, the right role, the triggers.
+"""What `billfleet doctor` asks the database: reachable, migrated, guarded, and what waits there.
 
 It reads catalogues and privileges and writes nothing. The append-only promise of the ledger
 rests on the role and on the triggers, so both are looked at and not assumed.
@@ -12,11 +12,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billfleet_db import Database, migrate
 from billfleet_db.errors import DatabaseError, redacted
+from billfleet_db.figures import backlog
 from billfleet_ops.endings import as_operator_error
 from billfleet_ops.finding import Finding, doubtful, fine, wrong, wrong_because
+from billfleet_ops.output import duration
+from billfleet_ops.runbooks import Runbook
 
 APPEND_ONLY = ("ledger_accounts", "transfers", "seals")
 SKEW_S_MAX = 5.0
+OUTBOX_AGE_S_MAX = 300.0
 
 ROLE = text("""
 SELECT current_user AS name, r.rolsuper AS is_superuser,
@@ -47,7 +51,8 @@ async def check_database(url: str, *, now: datetime | None = None) -> list[Findi
         if migrated.level != "ok":
             return [reached, clock, migrated]
         async with database.transaction() as connection:
-            return [reached, clock, migrated, await _role(connection), await _triggers(connection)]
+            found = [reached, clock, migrated, await _role(connection), await _triggers(connection)]
+            return found + await _waiting(connection)
     except DatabaseError as error:
         known = as_operator_error(error)
         assert known is not None, "every DatabaseError has an operator's word"  # noqa: S101 (typing)
@@ -108,3 +113,21 @@ async def _triggers(connection: AsyncConnection) -> Finding:
             "Somebody removed them: restore them from the migration and run `ledger verify`.",
         )
     return fine("ledger triggers", "rows and TRUNCATE are refused for every role")
+
+
+async def _waiting(connection: AsyncConnection) -> list[Finding]:
+    """What waits for a person, each with the page that says what to do."""
+    waits = await backlog(connection)
+    age_s = waits.outbox_oldest_age_s or 0.0
+    findings = []
+    if age_s > OUTBOX_AGE_S_MAX:
+        what = f"{waits.outbox_unsent} events wait to be sent, the oldest for {duration(age_s)}"
+        findings.append(doubtful("outbox", what, f"The relay is behind: {Runbook.OUTBOX_GROWING}"))
+    if waits.attempts_for_a_human:
+        what = f"{waits.attempts_for_a_human} with an outcome that the gateway never told"
+        remedy = f"`billfleet payments unresolved` lists them: {Runbook.ATTEMPTS_FOR_A_HUMAN}"
+        findings.append(doubtful("payment attempts", what, remedy))
+    if waits.accounts_parked:
+        what = f"{waits.accounts_parked} are parked, and not billed until somebody unparks them"
+        findings.append(doubtful("accounts", what, f"Why, and what then: {Runbook.ACCOUNT_PARKED}"))
+    return findings or [fine("waiting work", "nothing waits for a person")]

@@ -59,14 +59,19 @@ class Summary:
 
 async def play(settings: Settings, say: Say, on_progress: OnProgress) -> Summary:
     """Import, sweep twice at once, watch until all is billed and paid, audit."""
-    from billfleet_workers.main import WORKERS, open_database, run_fleet, sweep_rebill
+    from billfleet_workers.main import (
+        WORKERS,
+        configure_logs,
+        open_database,
+        run_fleet,
+        sweep_rebill,
+    )
 
     database = open_database(settings)
     stop, ready = asyncio.Event(), asyncio.Event()
     log = (settings.home / "fleet.log").open("w", encoding="utf-8")
-    fleet = asyncio.create_task(
-        run_fleet(settings, list(WORKERS), ready=ready.set, stop=stop, log_to=log)
-    )
+    configure_logs(settings.log_format, settings.log_level, log)
+    fleet = asyncio.create_task(run_fleet(settings, list(WORKERS), ready=ready.set, stop=stop))
     accounts = sum(tenant.accounts for tenant in TENANTS)
     try:
         today = datetime.now(UTC).date()

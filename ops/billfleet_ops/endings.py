@@ -31,6 +31,10 @@ from billfleet_ops.output import Output
 from billfleet_ops.release import release
 from billfleet_workers.runtime.errors import Misconfigured, Unavailable
 
+_LOGIN_REFUSED = "28"
+_NO_SUCH_DATABASE = "3D000"
+_NO_SUCH_TABLE = "42P01"
+_NO_SUCH_SCHEMA = "3F000"
 PASSWORD_IN_URL = re.compile(r"(://[^:/@\s]+):[^@/\s]+@")
 
 
@@ -81,13 +85,27 @@ def _from_database(error: DatabaseError) -> OpsError:
     remedy = "The rule that refused is named above; nothing was changed."
     if isinstance(error, DatabaseUnavailable):
         kind = DependencyUnreachable
-        remedy = "Check that PostgreSQL runs at DATABASE_URL; `billfleet up` starts a local one."
+        remedy = (
+            "Check that PostgreSQL runs at DATABASE_URL. `billfleet up` starts a local one, which "
+            "other commands find in the same directory, or with the same BILLFLEET_HOME."
+        )
     elif isinstance(error, DatabaseMisconfigured):
         kind = ConfigurationWrong
-        remedy = "Check DATABASE_URL, and run `billfleet migrate`."
+        remedy = _misconfigured(_one_line(error))
     elif isinstance(error, SerializationConflict):
         remedy = "Another transaction was faster. Run the command again."
     return kind(_one_line(error), where="database", remedy=remedy)
+
+
+def _misconfigured(said: str) -> str:
+    """What to do about a database that refuses; PostgreSQL's own code tells the cases apart."""
+    if f"({_LOGIN_REFUSED}" in said:
+        return "Check the user and the password in DATABASE_URL; a password is percent-encoded."
+    if f"({_NO_SUCH_DATABASE}" in said:
+        return "Check the name of the database in DATABASE_URL, or create it and migrate."
+    if f"({_NO_SUCH_TABLE}" in said or f"({_NO_SUCH_SCHEMA}" in said:
+        return "Run `billfleet migrate`, or check that DATABASE_URL names the right database."
+    return "Check DATABASE_URL: postgresql://USER:PASSWORD@HOST:5432/DATABASE."
 
 
 def _from_fleet(error: Unavailable) -> OpsError:

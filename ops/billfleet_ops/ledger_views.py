@@ -11,6 +11,7 @@ from billfleet_db.ledger import Entry, TrialBalanceRow
 from billfleet_db.seals import Seal
 from billfleet_db.verify import Finding
 from billfleet_ops.output import Output
+from billfleet_ops.runbooks import Runbook
 from billfleet_ops.why_words import moment, money
 
 
@@ -107,6 +108,7 @@ def show_findings(
         ],
         title=f"{len(findings)} findings",
     )
+    output.note(f"What each means, and in which order to act: {Runbook.LEDGER_FINDING}")
 
 
 def show_seals(output: Output, made: list[Seal], *, as_json: bool) -> None:
@@ -133,6 +135,7 @@ _REMEDIES = {
     "bill_charge": "Find the bill's charge in `billfleet ledger show`; reverse or bill it by hand.",
     "charge_bill": "The charge stands without a bill: reverse it, or it is never collected.",
     "paid": "See `billfleet accounts why`; ask the gateway what it really took.",
+    "attempt": "Attempt and ledger disagree: look the attempt up at the gateway by its key.",
     "void": "Reverse the charge of the voided bill.",
     "refunded": "More was given back than taken: ask the gateway, then post what is missing.",
     "billed_twice": "Reverse one of the charges and refund it if it was paid.",

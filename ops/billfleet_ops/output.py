@@ -5,6 +5,7 @@ formats and prints; it does not know what the figures mean.
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
@@ -19,6 +20,9 @@ from billfleet_ops.errors import OpsError
 WIDTH_OF_A_FILE = 160
 """Columns when nobody's terminal sets a limit, so that names are not cut in a log or a pipe."""
 NONE_SHOWN = "-"
+COLUMNS_FOLDED_MAX = 3
+"""Tables of so few columns are sentences beside names, and fold well."""
+FIGURE = re.compile(r"-?\d[\d,]*(\.\d+)?( [A-Z]{3})?$")
 
 Cell = str | int | float | None
 
@@ -33,17 +37,41 @@ class Output:
 
     def say(self, text: str, style: str = "") -> None:
         """One line for a person."""
-        self.console.print(Text(text, style=style))
+        self.console.print(Text(text, style=style), soft_wrap=not self.console.is_terminal)
 
     def note(self, text: str) -> None:
         """One line for a person that must not mix with the result: it goes to stderr."""
-        self.problems.print(Text(text))
+        self.problems.print(Text(text), soft_wrap=not self.problems.is_terminal)
 
     def table(
         self, columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, title: str = ""
     ) -> None:
-        """A table; numbers stand right, what is unknown is shown as '-'."""
-        self.console.print(table(columns, rows, title=title))
+        """A table; numbers stand right, what is unknown is shown as '-'.
+
+        Where a wide one does not fit the terminal, each row is a paragraph instead: a figure that
+        is broken over two lines is misread.
+        """
+        listed = [tuple(row) for row in rows]
+        drawn = table(columns, listed, title=title)
+        if len(columns) > COLUMNS_FOLDED_MAX and self._is_too_wide(drawn):
+            self._paragraphs(columns, listed, title)
+        else:
+            self.console.print(drawn)
+
+    def _is_too_wide(self, drawn: Table) -> bool:
+        room = self.console.options.update(width=WIDTH_OF_A_FILE * 4)
+        return self.console.measure(drawn, options=room).maximum > self.console.width
+
+    def _paragraphs(
+        self, columns: Sequence[str], rows: Sequence[Sequence[Cell]], title: str
+    ) -> None:
+        if title:
+            self.say(title, "italic")
+        width = max(len(column) for column in columns)
+        for row in rows:
+            for column, cell in zip(columns, row, strict=True):
+                self.say(f"  {column:<{width}}  {_shown(cell)}")
+            self.say("")
 
     def json(self, value: Any) -> None:
         """One JSON document and nothing else."""
@@ -56,7 +84,7 @@ class Output:
         shown.append("error: ", style="bold red").append(f"{error.what}\n")
         shown.append("where: ", style="bold").append(f"{error.where}\n")
         shown.append("to do: ", style="bold").append(error.remedy)
-        self.problems.print(shown)
+        self.problems.print(shown, soft_wrap=not self.problems.is_terminal)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, title: str = "") -> Table:
@@ -64,11 +92,20 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, title: str 
     listed = [tuple(row) for row in rows]
     drawn = Table(title=title or None, title_justify="left", header_style="bold")
     for number, column in enumerate(columns):
-        numeric = any(isinstance(row[number], int | float) for row in listed)
+        numeric = any(_is_figure(row[number]) for row in listed)
         drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in listed:
-        drawn.add_row(*(Text(NONE_SHOWN if cell is None else str(cell)) for cell in row))
+        drawn.add_row(*(Text(_shown(cell)) for cell in row))
     return drawn
+
+
+def _shown(cell: Cell) -> str:
+    return NONE_SHOWN if cell is None else str(cell)
+
+
+def _is_figure(cell: Cell) -> bool:
+    """A number, or an amount of money that was formatted already."""
+    return isinstance(cell, int | float) or (isinstance(cell, str) and bool(FIGURE.match(cell)))
 
 
 def duration(seconds: float | None) -> str:

@@ -6,9 +6,23 @@ no command.
 
 from billfleet_ops.exits import MEANINGS
 
+AS_IT_IS = "\b"
+"""What tells the help formatter not to join the lines of a paragraph."""
+COMMAND_WIDTH = 96
+CONTINUES = "\\"
+
 
 def lesson(*examples: tuple[str, str]) -> str:
     """The epilog of a command: (command line, what it does) pairs, then the exit codes."""
-    # The help formatter joins lines that are not separated by an empty one.
-    shown = [f"  $ {command}\n\n      {meaning}" for command, meaning in examples]
+    shown = [
+        f"{AS_IT_IS}\n  $ {_folded(command)}\n      {meaning}" for command, meaning in examples
+    ]
     return "\n\n".join(["Examples:", *shown, MEANINGS])
+
+
+def _folded(command: str) -> str:
+    """A long command over several lines, which a shell still takes as one."""
+    if len(command) <= COMMAND_WIDTH:
+        return command
+    first, *options = command.split(" --")
+    return f" {CONTINUES}\n      ".join([first, *(f"--{option}" for option in options)])

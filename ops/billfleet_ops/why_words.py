@@ -22,6 +22,12 @@ _REFUSALS = {
 _NOTES = {
     "below_minimum": "the amount is below what the gateway charges; it stays due, not failed",
     "exhausted": "all attempts of the dunning policy were declined",
+    "no_payment_method": "the account has no payment method; import one and it goes on",
+    "above_maximum": "the amount is above what the gateway charges at once",
+    "postponed": "an older period of this account was declined and comes first",
+    "capped": "it was tried as often in 30 days as the card networks allow",
+    "paid_twice": "it was paid twice; refund one payment at the gateway and record it",
+    "not_sent": "the gateway could not be reached; it is tried again",
     "hard_decline": "the payment method was refused for good; a new one is needed",
 }
 _CORRECTIONS = {

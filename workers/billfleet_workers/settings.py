@@ -16,7 +16,11 @@ class Settings(BaseSettings):
     """The fleet's settings. An unset variable takes the default; a wrong one is refused."""
 
     model_config = SettingsConfigDict(
-        env_prefix="BILLFLEET_", frozen=True, extra="ignore", hide_input_in_errors=True
+        env_prefix="BILLFLEET_",
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        env_ignore_empty=True,
     )
 
     database_url: SecretStr = Field(

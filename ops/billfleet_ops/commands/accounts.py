@@ -164,7 +164,9 @@ def show(account: Account, tenant: Tenant, as_json: AsJson = False) -> None:
         account_views.show_history(output, found)
 
 
-@group.command("why", epilog=WHY_EPILOG)
+@group.command(
+    "why", short_help="Explain every billed and every unbilled period.", epilog=WHY_EPILOG
+)
 def why(
     account: Account,
     tenant: Tenant,
@@ -210,7 +212,7 @@ def park(
         output.say(f"{account} was parked already; its older reason stays.")
 
 
-@group.command("unpark", epilog=UNPARK_EPILOG)
+@group.command("unpark", short_help="Let a parked account be billed again.", epilog=UNPARK_EPILOG)
 def unpark(account: Account, tenant: Tenant) -> None:
     """Let a parked account be billed again; the next sweep enqueues what is due."""
     output = Output()

@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import typer
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TaskID,
     TextColumn,
@@ -30,6 +29,7 @@ from billfleet_ops.output import Output
 from billfleet_ops.teaching import lesson
 from billfleet_workers.settings import Settings
 
+SHORT = "Watch 1,000 accounts being billed for three missed months."
 EPILOG = lesson(
     ("billfleet demo", "about half a minute; its data is thrown away at the next demo"),
     ("billfleet demo --json", "only the summary, for a program"),
@@ -41,7 +41,7 @@ POLL_WAIT_S = 1.0
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("demo", epilog=EPILOG)(demo)
+    app.command("demo", short_help=SHORT, epilog=EPILOG)(demo)
 
 
 def demo(
@@ -88,22 +88,26 @@ class _Bars:
     def __init__(self, progress: Progress) -> None:
         total = sum(tenant.accounts for tenant in TENANTS) * PERIODS
         self._progress = progress
-        self._billed: TaskID = progress.add_task("periods billed", total=total)
-        self._paid: TaskID = progress.add_task("payments collected", total=total)
-        self._unsent: TaskID = progress.add_task("events waiting to be sent", total=None)
+        self._billed: TaskID = progress.add_task("periods billed", total=total, said="")
+        self._paid: TaskID = progress.add_task("payments collected", total=total, said="")
+        self._sent: TaskID = progress.add_task("events sent", total=None, said="")
+        self._unsent_most = 0
 
     def show(self, billed: int, paid: int, unsent: int) -> None:
         """Move the bars."""
-        self._progress.update(self._billed, completed=billed)
-        self._progress.update(self._paid, completed=paid)
-        self._progress.update(self._unsent, completed=unsent)
+        for bar, done in ((self._billed, billed), (self._paid, paid)):
+            self._progress.update(bar, completed=done, said=f"{done:,}")
+        # How many there will be is not known before they are there: the most that waited at once.
+        self._unsent_most = most = max(self._unsent_most, unsent)
+        said = f"{unsent:,} wait"
+        self._progress.update(self._sent, total=most or None, completed=most - unsent, said=said)
 
 
 def _progress(output: Output) -> Progress:
     return Progress(
-        TextColumn("{task.description:>26}"),
+        TextColumn("{task.description:>18}"),
         BarColumn(bar_width=32),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[said]:>10}"),
         TimeElapsedColumn(),
         console=output.problems,
     )
@@ -111,7 +115,16 @@ def _progress(output: Output) -> Progress:
 
 def _show(output: Output, summary: Summary, *, home_is: str) -> None:
     output.table(
-        ["tenant", "accounts", "periods billed", "charged", "expected", "paid", "currency", ""],
+        [
+            "tenant",
+            "accounts",
+            "periods billed",
+            "charged",
+            "expected",
+            "paid",
+            "currency",
+            "compared",
+        ],
         [
             (
                 tenant.tenant_id,
@@ -140,7 +153,7 @@ def _show(output: Output, summary: Summary, *, home_is: str) -> None:
     for finding in summary.findings:
         output.say(f"  {finding.check} {finding.subject}: {finding.message}")
     output.say(f"Drain: {'every message is accounted for' if summary.drain_adds_up else 'BROKEN'}.")
-    output.say(f"The fleet's log is {home_is}/fleet.log. Next: billfleet up --help")
+    output.say(f"The fleet's log is {home_is}/fleet.log. Next: `make up`, and your own accounts.")
 
 
 def _major(amount_minor: int, tenant_id: str) -> str:

@@ -23,6 +23,7 @@ from billfleet_ops.output import Output
 from billfleet_ops.teaching import lesson
 from billfleet_workers.settings import Settings
 
+SHORT = "Say what is wrong with this installation and what to do."
 EPILOG = lesson(
     ("billfleet doctor", "look at everything; exit 1 when something is wrong"),
     ("billfleet doctor --json | jq '.[] | select(.level == \"error\")'", "only what is wrong"),
@@ -33,7 +34,7 @@ STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("doctor", epilog=EPILOG)(doctor)
+    app.command("doctor", short_help=SHORT, epilog=EPILOG)(doctor)
 
 
 def doctor(
@@ -43,7 +44,8 @@ def doctor(
 
     It looks at the settings, the database (reachable, migrated, the right role, the triggers
     that keep the ledger append-only), every queue, dead-letter queue, topic and table, the
-    permissions that can be asked without an effect, and the clocks. It changes nothing.
+    permissions that can be asked without an effect, the clocks, and what waits for a person.
+    It changes nothing. Warnings name the page of ops/runbooks to read; they do not fail it.
     """
     output = Output()
     findings = examine(lambda: datetime.now(UTC))
@@ -93,5 +95,12 @@ def _print(findings: list[Finding], output: Output) -> None:
         output.say(f"{finding.level:<8}{finding.check}: {finding.what}", STYLES[finding.level])
         if finding.remedy:
             output.say(f"        {finding.remedy}")
-    count = sum(finding.level == "error" for finding in findings)
-    output.say("Nothing is wrong." if count == 0 else f"{count} of {len(findings)} are wrong.")
+    output.say(verdict(findings))
+
+
+def verdict(findings: list[Finding]) -> str:
+    """The last line: how many are wrong, and how many want a look."""
+    wrong_ones = sum(finding.level == "error" for finding in findings)
+    doubts = sum(finding.level == "warning" for finding in findings)
+    said = f"{wrong_ones} of {len(findings)} are wrong" if wrong_ones else "Nothing is wrong"
+    return f"{said}; {doubts} of {len(findings)} want a look." if doubts else f"{said}."

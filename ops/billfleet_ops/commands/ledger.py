@@ -54,7 +54,9 @@ def register(app: typer.Typer) -> None:
     )
 
 
-@group.command("show", epilog=SHOW_EPILOG)
+@group.command(
+    "show", short_help="Show an account's entries, or a tenant's trial balance.", epilog=SHOW_EPILOG
+)
 def show(
     tenant: Tenant,
     account: Annotated[
@@ -85,7 +87,9 @@ def verify(tenant: OneTenant = None, as_json: AsJson = False) -> None:
         raise typer.Exit(Exit.FAILED)
 
 
-@group.command("seal", epilog=SEAL_EPILOG)
+@group.command(
+    "seal", short_help="Seal what was posted, so that later tampering shows.", epilog=SEAL_EPILOG
+)
 def seal(tenant: OneTenant = None, as_json: AsJson = False) -> None:
     """Seal what was posted since the last seal, so that later tampering shows.
 

@@ -23,6 +23,7 @@ from billfleet_ops.errors import Refused, UsageWrong
 from billfleet_ops.exits import Exit
 from billfleet_ops.output import Cell, Output
 from billfleet_ops.payment_resolution import Word, find_open, report
+from billfleet_ops.runbooks import Runbook
 from billfleet_ops.teaching import lesson
 from billfleet_workers.money import format_minor
 
@@ -66,7 +67,9 @@ def register(app: typer.Typer) -> None:
     )
 
 
-@group.command("show", epilog=SHOW_EPILOG)
+@group.command(
+    "show", short_help="Show every attempt to collect from an account.", epilog=SHOW_EPILOG
+)
 def show(
     account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id.")],
     tenant: Annotated[str, typer.Option("--tenant", help="The tenant's id.")],
@@ -76,7 +79,9 @@ def show(
     _print(asyncio.run(_of_account(tenant, account)), as_json=as_json)
 
 
-@group.command("unresolved", epilog=UNRESOLVED_EPILOG)
+@group.command(
+    "unresolved", short_help="List attempts whose outcome nobody knows.", epilog=UNRESOLVED_EPILOG
+)
 def unresolved(
     tenant: Annotated[str | None, typer.Option("--tenant", help="Only this tenant.")] = None,
     everything: Annotated[
@@ -92,6 +97,7 @@ def unresolved(
     found = asyncio.run(_unresolved(tenant, everything=everything))
     _print(found, as_json=as_json)
     if any(attempt.next_check_at is None for attempt in found):
+        Output().note(f"How to look them up and say what you found: {Runbook.ATTEMPTS_FOR_A_HUMAN}")
         raise typer.Exit(Exit.FAILED)
 
 

@@ -27,6 +27,7 @@ from billfleet_ops.queues import QueueFigures, figures
 from billfleet_ops.teaching import lesson
 from billfleet_workers.settings import Settings
 
+SHORT = "Show what waits, what is in flight, what failed."
 EPILOG = lesson(
     ("billfleet status", "once, as tables"),
     ("billfleet status --watch", "again every two seconds, until Ctrl-C"),
@@ -53,7 +54,7 @@ class Status:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("status", epilog=EPILOG)(status)
+    app.command("status", short_help=SHORT, epilog=EPILOG)(status)
 
 
 def status(

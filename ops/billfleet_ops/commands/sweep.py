@@ -17,11 +17,14 @@ import typer
 from rich.console import Console
 
 from billfleet_contracts import TENANT_PATTERN
+from billfleet_db import Database, tenants
+from billfleet_ops.account_lookup import unknown_tenant
 from billfleet_ops.configuration import load_settings
 from billfleet_ops.errors import OpsError, Refused, UsageWrong
 from billfleet_ops.exits import Exit
 from billfleet_ops.output import Cell, Output
 from billfleet_ops.teaching import lesson
+from billfleet_workers.settings import Settings
 
 if TYPE_CHECKING:
     from billfleet_workers.main import CollectReport, SweepReport
@@ -57,7 +60,7 @@ def register(app: typer.Typer) -> None:
     )
 
 
-@sweeps.command("rebill", epilog=REBILL_EPILOG)
+@sweeps.command("rebill", short_help="Enqueue every account that is due.", epilog=REBILL_EPILOG)
 def rebill(
     as_of: Annotated[
         datetime | None,
@@ -83,19 +86,22 @@ def rebill(
     from billfleet_workers.main import HorizonExceeded, sweep_rebill
 
     settings, day = load_settings(), as_of.date() if as_of else None
+    tenant = asyncio.run(existing(settings, tenant))
     with _progress(lambda found: f"{found.accounts:,} accounts, {found.periods:,} periods") as told:
         try:
             report = asyncio.run(
-                sweep_rebill(
-                    settings, as_of=day, tenant=checked(tenant), dry_run=dry_run, progress=told
-                )
+                sweep_rebill(settings, as_of=day, tenant=tenant, dry_run=dry_run, progress=told)
             )
         except HorizonExceeded as error:
             raise beyond_horizon(error) from error
     show(report, rebill_rows(report), as_json=as_json, output=Output())
 
 
-@sweeps.command("collect", epilog=COLLECT_EPILOG)
+@sweeps.command(
+    "collect",
+    short_help="Enqueue what must be collected or asked about again.",
+    epilog=COLLECT_EPILOG,
+)
 def collect(
     tenant: TenantOption = None, dry_run: DryRunOption = False, as_json: JsonOption = False
 ) -> None:
@@ -107,11 +113,25 @@ def collect(
     from billfleet_workers.main import sweep_collect
 
     settings = load_settings()
+    tenant = asyncio.run(existing(settings, tenant))
     with _progress(lambda found: f"{found.bills:,} bills, {found.checks:,} checks") as told:
-        report = asyncio.run(
-            sweep_collect(settings, tenant=checked(tenant), dry_run=dry_run, progress=told)
-        )
+        report = asyncio.run(sweep_collect(settings, tenant=tenant, dry_run=dry_run, progress=told))
     show(report, collect_rows(report), as_json=as_json, output=Output())
+
+
+async def existing(settings: Settings, tenant: str | None) -> str | None:
+    """The tenant as it was given; raises UsageWrong where there is none of that name."""
+    if checked(tenant) is None:
+        return None
+    database = Database.connect(settings.database_url.get_secret_value(), pool_size=1)
+    try:
+        async with database.transaction() as connection:
+            known = [each.tenant_id for each in await tenants.all_tenants(connection)]
+    finally:
+        await database.close()
+    if tenant not in known:
+        raise unknown_tenant(str(tenant), known)
+    return tenant
 
 
 def checked(tenant: str | None) -> str | None:

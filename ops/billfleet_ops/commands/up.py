@@ -1,10 +1,12 @@
 """`billfleet up`: the embedded stack and the whole fleet in one process.
 
 It starts what the environment leaves open, runs every worker until Ctrl-C, and stops it all in
-the opposite order. Servers are `local.stack`'s, workers are `billfleet_workers.main`'s.
+the opposite order. Servers are `local.stack`'s, watched by `local.guard`; workers are
+`billfleet_workers.main`'s.
 """
 
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -12,11 +14,14 @@ import typer
 
 from billfleet_ops.configuration import home_directory, load_settings
 from billfleet_ops.errors import OpsError, Refused
+from billfleet_ops.local.guard import Guard
 from billfleet_ops.local.stack import EmbeddedStack
 from billfleet_ops.local.substitution import adopt
 from billfleet_ops.output import Output
+from billfleet_ops.runbooks import Runbook
 from billfleet_ops.teaching import lesson
 
+SHORT = "Run PostgreSQL, an AWS endpoint and the fleet until Ctrl-C."
 EPILOG = lesson(
     ("billfleet up", "start, or start again with the data of last time"),
     ("billfleet up --fresh", "delete the embedded data first, after asking"),
@@ -31,7 +36,7 @@ DEFAULT_STACK = "billfleet-local"
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("up", epilog=EPILOG)(up)
+    app.command("up", short_help=SHORT, epilog=EPILOG)(up)
 
 
 def up(
@@ -48,7 +53,8 @@ def up(
 
     The data lives in BILLFLEET_HOME (./.billfleet) and survives a restart. DATABASE_URL,
     AWS_ENDPOINT_URL, or AWS credentials together with BILLFLEET_STACK replace the embedded
-    server by a real one, which is then neither migrated nor deployed to.
+    server by a real one, which is then neither migrated nor deployed to. An embedded server
+    that ends by itself is started again.
     """
     # Imported here, because no other command should wait for the whole fleet to load.
     from billfleet_workers.main import WORKERS, run
@@ -69,13 +75,22 @@ def up(
         adopt(stack.environment(), os.environ)
         settings = load_settings()
         running = f"The fleet runs: {', '.join(WORKERS)}. Ctrl-C drains and stops it."
-        report = run(settings, list(WORKERS), ready=lambda: output.note(running))
+        guard = Guard(stack.watched(), say=output.note, give_up=_stop_the_fleet)
+        with guard.watching():
+            report = run(settings, list(WORKERS), ready=lambda: output.note(running))
+    if guard.reason is not None:
+        raise guard.reason
     if not report.adds_up:
         raise OpsError(
             "The drain does not add up: not every received message is accounted for",
             where=f"stack {settings.stack}",
-            remedy="They are delivered again at the next `billfleet up`.",
+            remedy=f"They are delivered again at the next `billfleet up`. See {Runbook.DRAIN}.",
         )
+
+
+def _stop_the_fleet() -> None:
+    """What Ctrl-C does, from another thread: the fleet drains."""
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _ask(home: str) -> None:

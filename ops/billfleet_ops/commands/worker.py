@@ -13,6 +13,7 @@ from billfleet_contracts import QUEUES
 from billfleet_ops.configuration import load_settings
 from billfleet_ops.errors import OpsError, UsageWrong
 from billfleet_ops.output import Output
+from billfleet_ops.runbooks import Runbook
 from billfleet_ops.teaching import lesson
 
 RUN_EPILOG = lesson(
@@ -60,7 +61,7 @@ def run(
         raise OpsError(
             "The drain does not add up: not every received message is accounted for",
             where=f"stack {settings.stack}",
-            remedy="SQS delivers them again by itself; see the log lines about settling.",
+            remedy=f"SQS delivers them again by itself. See {Runbook.DRAIN}.",
         )
 
 

@@ -9,12 +9,14 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from billfleet_db import migrate
 from billfleet_ops.clients import Clients
 from billfleet_ops.local.aws import LOCAL_CREDENTIALS, REGION, EmbeddedAws
 from billfleet_ops.local.deploy import Deployment, deploy
+from billfleet_ops.local.guard import Watched
 from billfleet_ops.local.home import Home
 from billfleet_ops.local.postgres import EmbeddedPostgres
 from billfleet_ops.local.substitution import embeds_aws, embeds_database
@@ -84,6 +86,15 @@ class EmbeddedStack:
             offered |= self.aws.environment()
         return {name: value for name, value in offered.items() if not self._environ.get(name)}
 
+    def watched(self) -> list[Watched]:
+        """The embedded servers, for a guard."""
+        servers: list[Watched] = []
+        if self.postgres is not None:
+            servers.append(_WatchedPostgres(self.postgres))
+        if self.aws is not None:
+            servers.append(_WatchedAws(self.aws, self._deploy))
+        return servers
+
     def clients(self) -> Clients | None:
         """AWS clients for the embedded endpoint, or None when AWS is real."""
         if self.aws is None:
@@ -115,13 +126,45 @@ class EmbeddedStack:
         await migrate.set_app_password(postgres.url, postgres.app_password)
 
     def _start_aws(self) -> None:
-        clients = None
-        if self.aws is not None:
-            self.aws.start()
-            clients = self.clients()
-        if clients is None:
+        if self.aws is None:
             return
-        self.deployment = deploy(clients, self.stack)
-        self._say(f"The AWS endpoint listens on {clients.endpoint_url}, stack {self.stack}")
-        for difference in self.deployment.corrected:
-            self._say(f"  {difference.attribute} of {difference.name}: left out by it, set now")
+        self.aws.start()
+        self._deploy()
+        self._say(f"The AWS endpoint listens on {self.aws.endpoint_url}, stack {self.stack}")
+
+    def _deploy(self) -> None:
+        """Create the stack. What the emulator leaves out of it is set, and stays unmentioned."""
+        clients = self.clients()
+        if clients is not None:
+            self.deployment = deploy(clients, self.stack)
+
+
+@dataclass(frozen=True)
+class _WatchedPostgres:
+    server: EmbeddedPostgres
+    name: str = "PostgreSQL"
+
+    def is_alive(self) -> bool:
+        return self.server.is_alive()
+
+    def revive(self) -> str:
+        self.server.restart()
+        return "Nothing that was committed is lost."
+
+
+@dataclass(frozen=True)
+class _WatchedAws:
+    server: EmbeddedAws
+    deploy: Callable[[], None]
+    name: str = "The AWS endpoint"
+
+    def is_alive(self) -> bool:
+        return self.server.is_alive()
+
+    def revive(self) -> str:
+        self.server.restart()
+        self.deploy()
+        return (
+            "Messages that it took in since its start may be lost: `billfleet sweep rebill` and "
+            "`billfleet sweep collect` enqueue again what is due."
+        )

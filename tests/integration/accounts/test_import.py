@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from billfleet_db import Database, accounts, importing
+from billfleet_db import Database, accounts, bills, importing
 from billfleet_ops.account_columns import parse_row
 from billfleet_ops.csv_import import ImportReport, ImportRequest, import_accounts
 from billfleet_ops.errors import ConfigurationWrong, Refused, UsageWrong
@@ -158,6 +158,26 @@ async def test_a_changed_account_is_refused_without_update_and_taken_over_with_i
     assert (ann.amount_minor, ann.payment_method) == (3100, "tok_2")
     assert ann.payment_method_version == 2
     assert ann.generation == 0
+
+
+async def test_a_new_payment_method_sets_the_bills_going_that_wait_for_one(
+    importer: Importer,
+) -> None:
+    """R35: without it a bill that was refused for good would never be tried again."""
+    await importer(ANN)
+    await importer.bill("A-1", date(2026, 2, 28))
+    stopped = "UPDATE billing.bills SET collection_note = 'hard_decline', next_attempt_at = NULL"
+    async with importer.database.transaction() as connection:
+        await connection.execute(text(stopped))
+    await importer(ANN.replace("29.85", "31.00"), updates=True)
+    async with importer.database.transaction() as connection:
+        [bill] = await bills.of_account(connection, "acme", "A-1")
+    assert bill.collection_note == "hard_decline"
+    await importer(ANN.replace("29.85", "31.00").replace("tok_1", "tok_2"), updates=True)
+    async with importer.database.transaction() as connection:
+        [bill] = await bills.of_account(connection, "acme", "A-1")
+    assert bill.collection_note is None
+    assert bill.next_attempt_at is not None
 
 
 async def test_columns_that_the_file_does_not_have_are_left_alone(importer: Importer) -> None:

@@ -88,6 +88,35 @@ async def test_amount_below_the_minimum_stays_due_and_has_not_failed(world: Worl
     assert await world.state() == "ACTIVE"
 
 
+@pytest.mark.parametrize("lost_before", [False, True])
+async def test_amount_that_only_the_gateway_knows_to_be_too_small_is_not_tried_for_ever(
+    world: World, lost_before: bool
+) -> None:
+    """R18: found out by trying; not failed, not in doubt, and not tried again every hour."""
+    await world.seed("a1")
+    steps = [FAILED] if lost_before else []
+    world.gateway.script("pm-a1", *steps, Step(NotSent("400", objection="below_minimum")))
+    await world.collect()
+    if lost_before:
+        await world.pass_time(25 * HOUR_S)
+        await world.collect(ref(check_no=1))
+    bill = await world.bill()
+    assert (bill.state, bill.collection_note) == ("open", "below_minimum")
+    assert (bill.next_attempt_at, bill.first_failed_at) == (None, None)
+    assert await world.attempts() == [(1, "not_sent")]
+    assert await world.state() == "ACTIVE"
+    assert len([call for call, _ in world.gateway.calls if call == "charge"]) == 1 + lost_before
+
+
+async def test_price_change_after_billing_does_not_change_what_is_collected(world: World) -> None:
+    """R10: the bill says what is owed, and not the account of today."""
+    await world.seed("a1")
+    await world.execute("UPDATE billing.accounts SET amount_minor = 1")
+    await world.collect()
+    assert '"amount": 2985' in world.gateway.charges[0].body
+    assert await world.payments() == [("payment", "a1", 2985)]
+
+
 async def test_price_change_after_the_first_attempt_does_not_change_its_request(
     world: World,
 ) -> None:
@@ -369,6 +398,19 @@ async def test_declines_in_one_currency_do_not_cap_another(world: World) -> None
     assert (await world.collect(ref(period=MARCH))).note == {"paid": 1}
 
 
+async def test_account_that_changed_its_currency_is_capped_by_the_currency_of_its_bill(
+    world: World,
+) -> None:
+    """R34, R36: the debt is still in the old currency, and so are the declines that count."""
+    await world.seed("a1", dunning={"declines_per_30_days_max": 1})
+    world.gateway.script("pm-a1", SOFT)
+    await world.collect()
+    await world.execute("UPDATE billing.accounts SET currency = 'EUR'")
+    await world.pass_time(DAY_S)
+    assert (await world.collect(ref(attempt_no=2))).note == {"capped": 1}
+    assert len(world.gateway.calls) == 1
+
+
 async def test_unreadable_policy_charges_nobody(world: World) -> None:
     await world.seed("a1", dunning={"offsets_days": [3, 1]})
     with pytest.raises(Permanent, match="offsets_days must increase"):
@@ -406,6 +448,21 @@ async def test_new_payment_method_pays_and_frees_the_account(world: World) -> No
     refs = (ref(period=FEBRUARY, attempt_no=2), ref(period=MARCH))
     assert (await world.collect(*refs)).note == {"paid": 2}
     assert await world.state() == "ACTIVE"
+
+
+async def test_first_payment_method_of_an_account_leaves_no_debt_behind_the_first_bill(
+    world: World,
+) -> None:
+    """R32, R35: nothing was declined, so nothing is past due while the second bill waits."""
+    await world.seed("a1", periods=(FEBRUARY, MARCH))
+    await world.execute("UPDATE billing.accounts SET payment_method = NULL")
+    await world.collect(ref(period=FEBRUARY), ref(period=MARCH))
+    assert (await world.bill()).collection_note == "no_payment_method"
+    async with world.database.transaction() as connection:
+        await collection.change_payment_method(connection, "acme", "a1", "first", now=NOW)
+    await world.collect(ref(period=FEBRUARY))
+    assert await world.state() == "ACTIVE"
+    assert (await world.bill()).next_attempt_at == NOW + timedelta(hours=1)
 
 
 async def test_new_payment_method_is_not_tried_while_an_outcome_is_open(world: World) -> None:

@@ -13,9 +13,10 @@ from billfleet_db import Database
 from billfleet_workers.adapters.memory_payments import MemoryGateway, Step
 from billfleet_workers.runtime.errors import Permanent, Transient
 from billfleet_workers.runtime.ports.payments import Declined, GatewayAnswer, Succeeded, Unknown
-from collect_world import NOW, World, key, left, ref, reported
+from collect_world import FEBRUARY, JANUARY, MARCH, NOW, World, key, left, ref, reported
 
 SOFT = Step(Declined("insufficient_funds", "soft"))
+HARD = Step(Declined("stolen_card", "hard"))
 LOST = Step(Unknown("timeout"), charges_anyway=True)
 FAILED = Step(Unknown("500"))
 
@@ -103,6 +104,40 @@ async def test_failure_later_corrected_to_success_posts_the_payment(world: World
     assert (await world.collect(ref(attempt_no=2))).note == {"already_paid": 1}
 
 
+async def test_bills_that_a_decline_had_stopped_go_on_when_its_payment_turns_out_to_be_made(
+    world: World,
+) -> None:
+    """R31, R34: the customer confirmed the payment at the bank; the next period is not lost."""
+    await world.seed("a1", periods=(FEBRUARY, MARCH))
+    world.gateway.script("pm-a1", HARD)
+    await world.collect(ref(period=FEBRUARY), ref(period=MARCH))
+    assert (await world.bill()).collection_note == "hard_decline"
+    february = key(period=FEBRUARY)
+    world.gateway.settle(february, Succeeded("r"))
+    assert (await world.report(reported("succeeded", february))).note == {"paid": 1}
+    march = await world.bill()
+    assert (march.collection_note, march.next_attempt_at) == (None, NOW)
+    assert await world.state() == "ACTIVE"
+    assert (await world.collect()).note == {"paid": 1}
+
+
+async def test_bills_stay_stopped_while_another_one_was_declined_for_good(world: World) -> None:
+    """R34: paying one of two refused bills says nothing for the method that refused the other."""
+    await world.seed("a1", periods=(FEBRUARY,))
+    world.gateway.script("pm-a1", SOFT, HARD)
+    await world.collect(ref(period=FEBRUARY))
+    await world.pass_time(86400)
+    await world.add_bills("a1", (JANUARY, MARCH))
+    await world.collect(ref(period=JANUARY))
+    await world.collect(ref(period=FEBRUARY, attempt_no=2), ref())
+    february = key(period=FEBRUARY)
+    world.gateway.settle(february, Succeeded("r"))
+    await world.report(reported("succeeded", february))
+    assert (await world.bill(period=JANUARY)).collection_note == "hard_decline"
+    assert (await world.bill()).collection_note == "hard_decline"
+    assert await world.state() == "PAST_DUE"
+
+
 async def test_correction_of_a_correction_goes_on_along_the_chain(world: World) -> None:
     """R31: payment, reversal, reversal of the reversal, and the next one."""
     await world.seed("a1")
@@ -125,8 +160,13 @@ async def test_contradiction_that_the_gateway_cannot_settle_is_asked_again(world
     world.gateway.script("pm-a1", SOFT)
     await world.collect()
     world.gateway.forget(key())
-    with pytest.raises(Transient, match="which report"):
-        await world.report(reported("succeeded", key()))
+    waits_s: list[float] = []
+    for receive_count in range(1, 8):
+        work = world.work(reported("succeeded", key()), receive_count)
+        with pytest.raises(Transient, match="which report") as raised:
+            await world.handler().handle(work)
+        waits_s.append(raised.value.retry_after_s or 0)
+    assert sum(waits_s) >= 3600, "a search may lag by an hour, and the message is buried after this"
     assert await world.rows("SELECT count(*) FROM billing.gateway_events") == [(0,)]
 
 
@@ -143,6 +183,29 @@ async def test_report_that_is_overtaken_by_its_opposite_is_looked_at_again(world
     with pytest.raises(Transient, match="concluded meanwhile"):
         await handler.handle(world.work(reported("succeeded", key())))
     assert await world.payments() == []
+
+
+async def test_answer_about_a_contradiction_that_was_overtaken_by_newer_ones_is_asked_for_again(
+    world: World,
+) -> None:
+    """R30, R31: the payment was taken back and made again while an older answer was on its way."""
+    await world.seed("a1")
+    await world.collect()
+    world.gateway.settle(key(), Declined("x", "soft"))
+
+    async def overtake() -> None:
+        await world.pass_time(1)
+        await world.report(reported("declined", key(), event_id="e2"))
+        world.gateway.settle(key(), Succeeded("r"))
+        await world.report(reported("succeeded", key(), event_id="e3"))
+
+    handler = world.handler(database=Overtaken(world.database, overtake))
+    late = world.work(reported("declined", key()))
+    with pytest.raises(Transient, match="concluded anew"):
+        await handler.handle(late)
+    assert (await world.bill()).state == "paid"
+    assert (await world.handler().handle(late)).note == {"known_already": 1}
+    assert await world.owed_minor() == 0
 
 
 class Overtaken(Database):

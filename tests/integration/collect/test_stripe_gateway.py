@@ -1,9 +1,13 @@
 """The stripe adapter against the fake gateway on loopback, down to the ledger."""
 
 from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from billfleet_contracts import CollectPayments, PaymentReported
 from billfleet_ops.local.payment_faults import Fault, FaultKind, FaultPlan
@@ -93,6 +97,55 @@ async def test_wrong_api_key_pauses_the_worker_and_the_attempt_is_sent_when_it_i
         bench.fake.refuses_api_keys = False
         await run(world, bench, "a1", "a2")
         assert len(await world.payments()) == 2
+
+
+@asynccontextmanager
+async def answering(
+    status: int, error: Mapping[str, str], headers: Mapping[str, str]
+) -> AsyncIterator[StripeGateway]:
+    """A gateway that gives this answer to every charge."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"error": error}, status=status, headers=headers)
+
+    application = web.Application()
+    application.router.add_post("/v1/payment_intents", answer)
+    async with TestServer(application) as server:
+        gateway = StripeGateway("sk_test_fake", api_base=str(server.make_url("")))
+        yield gateway
+        await gateway.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "objection"),
+    [
+        ("amount_too_small", "below_minimum"),
+        ("amount_too_large", "above_maximum"),
+        ("parameter_unknown", None),
+    ],
+)
+async def test_refused_request_says_whether_it_would_be_refused_for_ever(
+    code: str, objection: str | None
+) -> None:
+    """R18: the smallest charge in many currencies follows the rate of exchange."""
+    error = {"type": "invalid_request_error", "code": code, "param": "amount"}
+    async with answering(400, error, {}) as gateway:
+        answer = await gateway.charge(KEY, gateway.request_body(charge()))
+    assert isinstance(answer, NotSent)
+    assert answer.objection == objection
+
+
+@pytest.mark.parametrize(
+    ("said", "wait_s"), [("7", 7.0), ("nan", 2.0), ("-1", 2.0), ("soon", 2.0), ("1e300", 900.0)]
+)
+async def test_busy_gateway_cannot_ask_for_more_patience_than_a_lease_can_hold(
+    said: str, wait_s: float
+) -> None:
+    """R27: a wait that is no number would lose the answers of a whole round."""
+    async with answering(429, {"type": "invalid_request_error"}, {"Retry-After": said}) as gateway:
+        answer = await gateway.charge(KEY, gateway.request_body(charge()))
+    assert isinstance(answer, Busy)
+    assert answer.retry_after_s == wait_s
 
 
 async def test_the_sdk_makes_no_retries_of_its_own() -> None:

@@ -65,6 +65,7 @@ async def checks(database: Database) -> set[str]:
         ("UPDATE billing.transfers SET currency = 'EUR' WHERE kind = 'payment'", "sides"),
         ("UPDATE billing.transfers SET account_id = 'acc-2' WHERE kind = 'payment'", "sides"),
         ("UPDATE billing.transfers SET debit_id = -1 WHERE kind = 'payment'", "sides"),
+        ("UPDATE billing.transfers SET kind = 'refund' WHERE kind = 'payment'", "sides"),
         ("UPDATE billing.transfers SET debit_id = -1 WHERE kind = 'payment'", "balance"),
         (
             "UPDATE billing.accounts SET rebilling_date = '2025-01-31' WHERE account_id = 'acc-1'",
@@ -97,6 +98,47 @@ async def test_a_reversed_payment_of_a_paid_bill_is_found(clean: Database) -> No
         )
         await reverse(connection, paid or 0, "bounced", "work-3")
     assert await checks(clean) == {"paid"}
+
+
+@pytest.mark.parametrize(
+    ("key", "state", "found"),
+    [
+        ("acme:acc-1:2025-01-01:1", "succeeded", set()),
+        ("acme:acc-1:2025-01-01:1", "declined", {"attempt"}),
+        ("acme:acc-1:2025-01-01:1", "unknown", {"attempt"}),
+        ("acme:acc-1:2025-01-01:2", "succeeded", {"attempt"}),
+        ("acme:acc-1:2025-01-01:2", "declined", set()),
+    ],
+)
+async def test_an_attempt_that_says_otherwise_than_the_ledger_is_found(
+    clean: Database, key: str, state: str, found: set[str]
+) -> None:
+    """R29: money that was taken and not posted would be taken again."""
+    await attempt(clean, key, state)
+    assert await checks(clean) == found
+
+
+async def test_an_attempt_whose_payment_was_taken_back_is_no_longer_paid(clean: Database) -> None:
+    """R31: and taking that back in turn makes it paid again."""
+    await attempt(clean, "acme:acc-1:2025-01-01:1", "succeeded")
+    last = "SELECT max(transfer_id) FROM billing.transfers WHERE account_id = 'acc-1'"
+    for is_wrong in (True, False):
+        async with clean.transaction() as connection:
+            await reverse(connection, await connection.scalar(text(last)) or 0, "bank", "work-3")
+        assert ("attempt" in await checks(clean)) == is_wrong
+
+
+async def attempt(database: Database, key: str, state: str) -> None:
+    async with database.transaction() as connection:
+        await connection.execute(
+            text("""
+                INSERT INTO billing.attempts (tenant_id, account_id, period_start, attempt_no,
+                  attempt_key, gateway, request_body, amount_minor, currency, state, work_id)
+                VALUES ('acme', 'acc-1', '2025-01-01', 1, :key, 'log', '{}', 2985, 'USD', :state,
+                  'work')
+            """),
+            {"key": key, "state": state},
+        )
 
 
 async def test_a_bill_paid_twice_is_found(clean: Database) -> None:
@@ -175,6 +217,7 @@ async def test_a_skipped_period_is_a_warning(clean: Database) -> None:
             "not enabled always",
         ),
         ("GRANT UPDATE ON billing.transfers TO billfleet_app", "may UPDATE"),
+        ("GRANT UPDATE (amount_minor) ON billing.transfers TO billfleet_app", "may UPDATE"),
         ("GRANT DELETE ON billing.seals TO PUBLIC", "may DELETE"),
         ("ALTER TABLE billing.bills OWNER TO billfleet_app", "owns it"),
     ],

@@ -14,6 +14,7 @@ from billfleet_ops.database_checks import check_database
 from billfleet_ops.exits import Exit
 from billfleet_ops.finding import Finding
 from billfleet_ops.queues import figures
+from billfleet_ops.runbooks import Runbook
 
 
 def _now() -> datetime:
@@ -109,6 +110,40 @@ def test_doctor_warns_of_dead_letters(aws: Clients, deployed_stack: str) -> None
     assert [(finding.check, finding.what) for finding in warnings] == [
         (name, "1 dead letters rest here")
     ]
+
+
+def test_doctor_names_the_page_for_work_that_waits_for_a_person(
+    fleet_environment: str, superuser_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from sqlalchemy import text
+
+    from billfleet_db import Database
+
+    async def leave_an_old_event() -> None:
+        database = Database.connect(superuser_url, pool_size=1)
+        statement = (
+            "INSERT INTO fleet.outbox (tenant_id, event_id, event_type, route_kind, route_name, "
+            "dedupe_key, body, created_at) "
+            "VALUES ('acme', 'e1', 't', 'topic', 'events', 'k', '{}', now() - interval '1 hour')"
+        )
+        async with database.transaction() as connection:
+            await connection.execute(text(statement))
+        await database.close()
+
+    asyncio.run(leave_an_old_event())
+    assert run(["doctor"]) == Exit.OK
+    shown = capsys.readouterr().out
+    assert "1 events wait to be sent, the oldest for 1.0 h" in shown
+    assert Runbook.OUTBOX_GROWING in shown
+    assert "Nothing is wrong; 1 of" in shown
+
+
+@pytest.mark.parametrize("sweep", ["rebill", "collect"])
+def test_a_sweep_of_an_unknown_tenant_is_a_usage_error(
+    sweep: str, fleet_environment: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["sweep", sweep, "--tenant", "nobody"]) == Exit.USAGE
+    assert "There is no tenant 'nobody'" in capsys.readouterr().err
 
 
 def test_counting_does_not_receive(aws: Clients, stack_name: str, queues: dict[str, str]) -> None:

@@ -1,5 +1,6 @@
 """`billfleet up` as people use it: started, killed, started again, stopped with Ctrl-C."""
 
+import json
 import os
 import signal
 import subprocess
@@ -53,11 +54,15 @@ def start(environ: dict[str, str]) -> Iterator[Start]:
 
 
 def _await_ready(stream: IO[str] | None) -> None:
+    _await_line(stream, READY)
+
+
+def _await_line(stream: IO[str] | None, words: str) -> None:
     assert stream is not None
     seen: list[str] = []
     for line in stream:
         seen.append(line)
-        if READY in line:
+        if words in line:
             return
     pytest.fail("".join(seen))
 
@@ -77,6 +82,25 @@ def test_up_survives_a_kill_and_drains_on_ctrl_c(start: Start, environ: dict[str
     output, _ = again.communicate(timeout=60)
     assert again.returncode == Exit.OK, output
     assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("server", ["postgres", "aws"])
+def test_up_starts_a_server_again_that_was_killed(
+    start: Start, environ: dict[str, str], server: str
+) -> None:
+    up = start("up")
+    _await_line(up.stdout, READY)
+    home = Path(environ["BILLFLEET_HOME"])
+    os.kill(json.loads((home / "state" / f"{server}.pid.json").read_text())["pid"], signal.SIGKILL)
+    _await_line(up.stdout, "ended by itself")
+    _await_line(up.stdout, "is back.")
+    seen = subprocess.run(
+        [*BILLFLEET, "doctor", "--json"], env=environ, capture_output=True, text=True, check=False
+    )
+    assert (seen.returncode, seen.stderr) == (Exit.OK, ""), seen.stdout
+    up.send_signal(signal.SIGTERM)
+    output, _ = up.communicate(timeout=60)
+    assert up.returncode == Exit.OK, output
 
 
 def test_fresh_without_anybody_to_ask_deletes_nothing(start: Start, tmp_path: Path) -> None:

@@ -145,6 +145,33 @@ async def test_a_running_relay_hears_of_new_rows_outlives_an_outage_and_drains(
         await running
 
 
+async def test_a_running_relay_lets_go_of_rows_that_were_sent_long_ago(
+    database: Database,
+) -> None:
+    """Kept for ever, they would be the largest table of all."""
+    clock = SystemClock()
+    await put(database, 2)
+    async with database.transaction() as connection:
+        rows = await outbox.take(connection, 2)
+        for row, days in zip(rows, (8, 6), strict=True):
+            await outbox.mark_sent(connection, [row.outbox_id], clock.now() - timedelta(days=days))
+    relay = Relay(database, MemoryPublisher(), clock, MemoryMetrics())
+    running = asyncio.create_task(relay.run())
+    async with asyncio.timeout(20):
+        while len(await kept(database)) > 1:  # noqa: ASYNC110 - it is the database that changes
+            await asyncio.sleep(0.02)
+    relay.drain()
+    async with asyncio.timeout(5):
+        await running
+    assert await kept(database) == ["e-1"]
+
+
+async def kept(database: Database) -> list[str]:
+    async with database.transaction() as connection:
+        found = await connection.scalars(text("SELECT event_id FROM fleet.outbox"))
+        return list(found)
+
+
 async def test_two_relays_send_each_row_once_while_nothing_dies(database: Database) -> None:
     first, second = Bench(database), Bench(database)
     await put(database, 300)

@@ -2,8 +2,9 @@
 
 import pytest
 
+from billfleet_ops.commands.doctor import verdict
 from billfleet_ops.commands.worker import chosen
-from billfleet_ops.configuration import load_settings
+from billfleet_ops.configuration import check_endpoint, load_settings
 from billfleet_ops.errors import ConfigurationWrong, UsageWrong
 from billfleet_ops.exits import MEANINGS, Exit
 from billfleet_ops.finding import doubtful, fine, wrong
@@ -35,6 +36,36 @@ def test_a_wrong_setting_is_named_as_its_variable_and_its_value_is_not_shown(
         load_settings()
     assert "BILLFLEET_STATSD_PORT" in refused.value.what
     assert "hunter2" not in refused.value.what
+
+
+@pytest.mark.parametrize(
+    "url", ["nonsense", "127.0.0.1:4566", "ftp://host", "http://", "https:host"]
+)
+def test_an_endpoint_that_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationWrong, match="AWS_ENDPOINT_URL"):
+        check_endpoint(url)
+
+
+def test_an_endpoint_may_be_unset_or_an_address() -> None:
+    check_endpoint(None)
+    check_endpoint("http://127.0.0.1:4566")
+
+
+def test_doctor_ends_with_what_is_wrong_and_what_wants_a_look() -> None:
+    well, doubt, bad = fine("a", "b"), doubtful("a", "b", "c"), wrong("a", "b", "c")
+    assert verdict([well]) == "Nothing is wrong."
+    assert verdict([well, doubt]) == "Nothing is wrong; 1 of 2 want a look."
+    assert verdict([bad, doubt]) == "1 of 2 are wrong; 1 of 2 want a look."
+    assert verdict([bad]) == "1 of 1 are wrong."
+
+
+def test_a_long_example_can_be_copied_into_a_shell() -> None:
+    text = lesson(("billfleet accounts import a.csv " + "--map account_id=customer " * 4, "theirs"))
+    command = text.split("$ ")[1].split("theirs")[0]
+    assert " ".join(command.replace("\\\n", " ").split()).startswith(
+        "billfleet accounts import a.csv --map account_id=customer --map"
+    )
+    assert max(len(line) for line in command.splitlines()) < 60
 
 
 def test_exit_codes_keep_their_numbers() -> None:

@@ -86,6 +86,25 @@ def test_a_known_error_says_what_where_and_what_to_do(tmp_path: Path) -> None:
     assert ended.text.splitlines() == ["error: it burns", "where: [roof]", "to do: call them"]
 
 
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("password authentication failed (28P01) [url]", "password"),
+        ('database "x" does not exist (3D000) [url]', "name of the database"),
+        ('relation "billing.accounts" does not exist (42P01)', "billfleet migrate"),
+        ("a database URL begins with postgresql://", "postgresql://USER"),
+    ],
+)
+def test_a_database_that_refuses_gets_the_remedy_that_fits(
+    tmp_path: Path, said: str, remedy: str
+) -> None:
+    assert remedy in Ended(tmp_path, _raising(DatabaseMisconfigured(said))).text.splitlines()[-1]
+
+
+def test_a_database_that_is_away_says_where_a_local_one_is_looked_for(tmp_path: Path) -> None:
+    assert "BILLFLEET_HOME" in Ended(tmp_path, _raising(DatabaseUnavailable("refused"))).text
+
+
 def test_a_defect_leaves_a_report_that_only_its_owner_can_read(tmp_path: Path) -> None:
     ended = Ended(tmp_path, _raising(ZeroDivisionError("oops")))
     (report,) = (tmp_path / "crashes").iterdir()

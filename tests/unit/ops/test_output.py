@@ -60,6 +60,63 @@ def test_a_problem_goes_to_standard_error() -> None:
     assert stderr.getvalue() == "error: a\nwhere: b\nto do: c\n"
 
 
+def test_a_line_in_a_pipe_is_one_line_however_long_it_is() -> None:
+    stdout, stderr = io.StringIO(), io.StringIO()
+    output, long = Output(stdout, stderr), "word " * 100 + "end"
+    output.say(long)
+    output.note(long)
+    output.problem(OpsError(long, where="b", remedy=long))
+    assert stdout.getvalue() == f"{long}\n"
+    assert stderr.getvalue() == f"{long}\nerror: {long}\nwhere: b\nto do: {long}\n"
+
+
+def narrow(monkeypatch: pytest.MonkeyPatch, columns: int) -> Terminal:
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    return Terminal()
+
+
+FIGURES = (
+    ["tenant", "accounts", "charged", "expected", "paid"],
+    [
+        ("north-telecom", 600, "124,248.45", "124,248.45", "124,248.45"),
+        ("leihrad", 1, "1", "2", None),
+    ],
+)
+
+
+def test_a_wide_table_on_a_narrow_terminal_is_paragraphs_that_break_no_figure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = narrow(monkeypatch, 40)
+    Output(stream).table(*FIGURES, title="Charged")
+    lines = stream.getvalue().splitlines()
+    assert "Charged" in lines[0]
+    assert "  charged   124,248.45" in lines
+    assert "  paid      -" in lines
+    assert "┃" not in stream.getvalue()
+
+
+def test_a_table_that_fits_stays_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = narrow(monkeypatch, 100)
+    Output(stream).table(*FIGURES)
+    assert "┃" in stream.getvalue()
+
+
+def test_a_table_of_few_columns_is_folded_and_not_torn_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = narrow(monkeypatch, 40)
+    Output(stream).table(["worker", "does"], [("rebill", "charges due accounts " * 4)])
+    assert "┃" in stream.getvalue()
+
+
+def test_amounts_of_money_stand_right_like_numbers() -> None:
+    stream = io.StringIO()
+    Output(stream).table(["side", "debits"], [("cash", "912,233.20 USD"), ("all", "0.00 USD")])
+    assert "│       0.00 USD │" in stream.getvalue()
+
+
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [(None, "-"), (0, "0 s"), (59, "59 s"), (60, "1 min"), (3600, "1.0 h"), (90_000, "1.0 d")],

@@ -37,6 +37,12 @@ from billfleet_workers.runtime.ports.payments import (
 
 KEY_FIELD: Final = "billfleet_key"
 _RETRY_AFTER_S: Final = 2.0
+_RETRY_AFTER_S_MAX: Final = 900.0
+# Limits that Stripe alone knows: they follow the rates of exchange, and each account's contract.
+_OBJECTIONS: Final[Mapping[str | None, str]] = {
+    "amount_too_small": "below_minimum",
+    "amount_too_large": "above_maximum",
+}
 _PAGE: Final = 100
 # Failures that come before the first byte of a request is written.
 _BEFORE_SENDING: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
@@ -210,7 +216,7 @@ def _answer_of_error(error: stripe.StripeError) -> GatewayAnswer:
             code = str(error.code or "payment_method_invalid_parameter")
             return Declined(code, "hard")
         case stripe.InvalidRequestError():
-            return NotSent(f"it refused the request unread: {said}")
+            return NotSent(f"it refused the request unread: {said}", _OBJECTIONS.get(error.code))
         case _ if error.http_status == 409:
             return Busy(said, _retry_after_s(error))
         case _:
@@ -230,6 +236,8 @@ def _cause(error: stripe.StripeError) -> str:
 
 def _retry_after_s(error: stripe.StripeError) -> float:
     try:
-        return max(float((error.headers or {}).get("Retry-After", "")), 0.0)
+        asked_s = float((error.headers or {}).get("Retry-After", ""))
     except ValueError:
         return _RETRY_AFTER_S
+    # Written so that "nan" is no number either.
+    return min(asked_s, _RETRY_AFTER_S_MAX) if asked_s >= 0 else _RETRY_AFTER_S

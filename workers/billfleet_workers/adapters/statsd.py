@@ -79,6 +79,9 @@ class StatsdMetrics:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._send_lines()
+
+    def _send_lines(self) -> None:
         if not self._lines:
             return
         datagram = b"\n".join(self._lines)
@@ -104,16 +107,21 @@ class StatsdMetrics:
     def _emit(self, name: str, figure: str, tags: dict[str, str]) -> None:
         if self._closed:
             return
-        loop = asyncio.get_running_loop()
-        if self._socket is None and self._finding is None and loop.time() >= self._find_again_at_s:
-            self._finding = loop.create_task(self._find())
         line = format_line(name, figure, tags, self._form).encode()
         if self._bytes + len(line) > DATAGRAM_BYTES_MAX:
-            self.flush()
+            self._send_lines()
         self._lines.append(line)
         self._bytes += len(line) + 1
+        if self._timer is None or self._socket is None:
+            self._arrange()
+
+    def _arrange(self) -> None:
+        """See to it that what is in the buffer leaves, and that there is somewhere to go."""
+        loop = asyncio.get_running_loop()
         if self._timer is None:
             self._timer = loop.call_later(FLUSH_AFTER_S, self.flush)
+        if self._socket is None and self._finding is None and loop.time() >= self._find_again_at_s:
+            self._finding = loop.create_task(self._find())
 
     async def _find(self) -> None:
         """Look the name up, off the event loop; again every half minute while it is unknown."""

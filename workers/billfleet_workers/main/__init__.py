@@ -13,6 +13,7 @@ from billfleet_workers.main.sweeps import (
     sweep_collect,
     sweep_rebill,
 )
+from billfleet_workers.runtime.log import configure as configure_logs
 
 __all__ = [
     "WORKERS",
@@ -21,6 +22,7 @@ __all__ = [
     "HorizonExceeded",
     "SweepReport",
     "UnknownWorker",
+    "configure_logs",
     "open_database",
     "run",
     "run_fleet",

@@ -10,7 +10,6 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TextIO
 
 import structlog
 
@@ -59,7 +58,6 @@ async def run_fleet(
     *,
     ready: Callable[[], None] = lambda: None,
     stop: asyncio.Event | None = None,
-    log_to: TextIO | None = None,
 ) -> FleetReport:
     """Run workers until `stop` is set or a signal says so, then drain.
 
@@ -68,7 +66,6 @@ async def run_fleet(
         names: workers of `WORKERS`.
         ready: called once, when everything that the workers need has answered.
         stop: set it to drain; SIGTERM and SIGINT set it too.
-        log_to: where log lines go. Default: standard error.
 
     Raises:
         UnknownWorker: a name is not in `WORKERS`.
@@ -79,7 +76,6 @@ async def run_fleet(
     unknown = sorted(set(names) - set(WORKERS))
     if unknown:
         raise UnknownWorker(f"no such worker: {', '.join(unknown)}; there are {', '.join(WORKERS)}")
-    configure(settings.log_format, settings.log_level, log_to)
     stop = stop or asyncio.Event()
     forget_signals = _stop_on_signals(stop)
     try:
@@ -93,7 +89,8 @@ async def run_fleet(
 def run(
     settings: Settings, names: Sequence[str], *, ready: Callable[[], None] = lambda: None
 ) -> FleetReport:
-    """`run_fleet` on an event loop of its own, the fastest that is installed."""
+    """`run_fleet` in a process of its own: logs set up, on the fastest event loop installed."""
+    configure(settings.log_format, settings.log_level, for_good=True)
     with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
         return runner.run(run_fleet(settings, names, ready=ready))
 

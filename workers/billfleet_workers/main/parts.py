@@ -53,6 +53,7 @@ from billfleet_workers.runtime.vitals import Vitals
 from billfleet_workers.settings import Settings
 
 RELAY: Final = "relay"
+UPKEEP_POOL_SIZE: Final = 3
 SOURCE: Final = "/billfleet"
 # Stripe allows 25 requests a second and endpoint unless more was agreed; some room is left.
 DEFAULT_RATES_PER_S: Final[Mapping[str, int]] = {"stripe": 20}
@@ -73,6 +74,8 @@ class Shared:
     clock: Clock
     metrics: Metrics
     database: Database
+    upkeep: Database
+    """A small pool for the relay, the sealer and the probe, so that handlers never starve them."""
     clients: AwsClients
     dedupe: DynamoDedupeStore
     gateway: PaymentGateway
@@ -87,6 +90,12 @@ async def open_shared(settings: Settings) -> AsyncIterator[Shared]:
     async with AsyncExitStack() as closing:
         database = open_database(settings)
         closing.push_async_callback(database.close)
+        upkeep = Database.connect(
+            settings.database_url.get_secret_value(),
+            pool_size=UPKEEP_POOL_SIZE,
+            application_name="billfleet-upkeep",
+        )
+        closing.push_async_callback(upkeep.close)
         clients = AwsClients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url)
         dedupe = await DynamoDedupeStore.open(clients, stack=settings.stack, clock=clock)
         closing.push_async_callback(dedupe.close)
@@ -97,12 +106,14 @@ async def open_shared(settings: Settings) -> AsyncIterator[Shared]:
 
         gateway = await _open_rated_gateway(settings, clients, clock, closing)
         probes = {
-            DEPENDENCY: database.ping,
+            DEPENDENCY: upkeep.ping,
             dedupe.dependency: probe_dedupe,
             gateway.name: gateway.ping,
         }
         gate = Gate(probes, clock)
-        yield Shared(settings, clock, metrics, database, clients, dedupe, gateway, gate, closing)
+        yield Shared(
+            settings, clock, metrics, database, upkeep, clients, dedupe, gateway, gate, closing
+        )
 
 
 async def check_shared(shared: Shared) -> None:
@@ -149,7 +160,7 @@ async def open_relay(shared: Shared) -> Relay:
     """The outbox relay, not yet started."""
     publisher = await AwsPublisher.open(shared.clients, stack=shared.settings.stack)
     shared.closing.push_async_callback(publisher.close)
-    return Relay(shared.database, publisher, shared.clock, shared.metrics)
+    return Relay(shared.upkeep, publisher, shared.clock, shared.metrics)
 
 
 async def open_health(shared: Shared, vitals: Vitals) -> None:
@@ -170,7 +181,7 @@ async def open_health(shared: Shared, vitals: Vitals) -> None:
 
 def open_sealer(shared: Shared) -> Sealer:
     """The sealer that runs beside the relay."""
-    return Sealer(shared.database, shared.clock, every_s=shared.settings.seal_every_s)
+    return Sealer(shared.upkeep, shared.clock, every_s=shared.settings.seal_every_s)
 
 
 def open_database(settings: Settings) -> Database:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from billfleet_workers.runtime.desk import Desk
 from billfleet_workers.runtime.errors import Unavailable
 from billfleet_workers.runtime.in_flight import Delivery
-from billfleet_workers.runtime.outcome import Done, Duplicate, Outcome, Poison
+from billfleet_workers.runtime.outcome import Done, Duplicate, Outcome, Poison, Retry
 from billfleet_workers.runtime.policy import decide, decide_claim
 from billfleet_workers.runtime.ports.dedupe import ClaimRequest
 
@@ -50,12 +50,16 @@ async def claim(deliveries: Sequence[Delivery], desk: Desk) -> list[Delivery]:
 
 def follow(follower: Delivery, leader: Delivery) -> Outcome | None:
     """The outcome of a second message with the same key, from the end of the first."""
-    if follower.payload_hash != leader.payload_hash:
-        return Poison(
-            "the dedupe key is used by another message with another payload", "PayloadMismatch"
-        )
+    is_same = follower.payload_hash == leader.payload_hash
     match leader.outcome:
-        case Done(note=note):
+        case Done(note=note) if is_same:
             return Duplicate(None, note)
-        case other:
+        case Done():
+            return Poison(
+                "the dedupe key is used by another message with another payload", "PayloadMismatch"
+            )
+        case other if is_same:
             return other
+        case _:
+            # Which of the two payloads the key belongs to is not decided yet: it asks for itself.
+            return Retry(1.0, "shares its key with a message of another payload", "SharedKey")

@@ -40,6 +40,7 @@ class Consumer:
         self._tasks: list[asyncio.Task[None]] = []
         self._side_tasks: list[asyncio.Task[None]] = []
         self._retry_s = RECEIVE_RETRY_FIRST_S
+        self.receive_error: str | None = None
         self._last_answer_s = desk.clock.monotonic()
         self._log = structlog.get_logger("billfleet.consumer").bind(queue=desk.queue.name)
 
@@ -120,7 +121,7 @@ class Consumer:
             elif is_extra and not self._more.is_set():
                 # An idle queue is polled once, not once by every receiver.
                 wait = self._more.wait()
-            elif self._room() <= 0:
+            elif self._room() < self._worth_asking():
                 desk.concurrency.note_full()
                 wait = self._life.changed()
             else:
@@ -129,9 +130,13 @@ class Consumer:
         return False
 
     def _room(self) -> int:
-        """How many messages may be asked for: few polls, each for what may start at once."""
+        """How many messages may be asked for now: as many as may start at once."""
         free = self._desk.concurrency.limit - self._life.in_flight - self._asking_for
         return min(free, BATCH_MAX)
+
+    def _worth_asking(self) -> int:
+        """A call costs the same for one message as for ten: wait until some fit."""
+        return min(BATCH_MAX, max(1, self._desk.concurrency.limit // 4))
 
     async def _poll(self) -> Sequence[Received]:
         desk = self._desk
@@ -155,15 +160,12 @@ class Consumer:
             # Cut by `_cut_hanging_polls`, which took it off the list.
             return ()
         except Unavailable as error:
-            desk.metrics.count("receive_failures", queue=desk.queue.name)
-            self._log.warning("receive_failed", reason=error.reason, retry_in_s=self._retry_s)
-            await desk.clock.sleep(self._retry_s)
-            self._retry_s = min(self._retry_s * 2, RECEIVE_RETRY_CAP_S)
+            await self._wait_out(error)
             return ()
         finally:
             self._polls.pop(poll, None)
             self._asking_for -= limit
-        self._retry_s = RECEIVE_RETRY_FIRST_S
+        self._retry_s, self.receive_error = RECEIVE_RETRY_FIRST_S, None
         now_s = desk.clock.monotonic()
         desk.metrics.timing("receive_ms", (now_s - started_s) * 1000, queue=desk.queue.name)
         self._last_answer_s = now_s
@@ -174,6 +176,15 @@ class Consumer:
         if batch:
             desk.metrics.count("messages_received", len(batch), queue=desk.queue.name)
         return batch
+
+    async def _wait_out(self, error: Unavailable) -> None:
+        """SQS said no. That is an answer, and asking again is progress; but not at once."""
+        desk = self._desk
+        self._last_answer_s, self.receive_error = desk.clock.monotonic(), error.reason
+        desk.metrics.count("receive_failures", queue=desk.queue.name)
+        self._log.warning("receive_failed", reason=error.reason, retry_in_s=self._retry_s)
+        await _first_of(desk.draining.wait(), desk.clock.sleep(self._retry_s))
+        self._retry_s = min(self._retry_s * 2, RECEIVE_RETRY_CAP_S)
 
     async def _cut_hanging_polls(self) -> None:
         """A poll that outlives its own waiting time by far will never answer: cut it."""

@@ -60,6 +60,11 @@ class Vitals:
     def readiness(self) -> Verdict:
         """Can it take work now? If not, waiting helps."""
         problems = [f"{name} is away: {reason}" for name, reason in self._gate.away.items()]
+        problems += [
+            f"queue {consumer.desk.queue.name} can't be received from: {consumer.receive_error}"
+            for consumer in self._consumers
+            if consumer.receive_error is not None
+        ]
         if any(consumer.desk.draining.is_set() for consumer in self._consumers):
             problems.append("draining")
         return Verdict((*problems, *self.liveness().problems))

@@ -349,3 +349,15 @@ async def test_every_received_message_is_in_exactly_one_column_of_the_tally() ->
     tally = room.desk.tally
     assert (tally.completed, tally.retried, tally.dead_lettered) == (2, 1, 2)
     assert tally.adds_up
+
+
+async def test_a_true_duplicate_is_not_buried_for_the_wrong_payload_that_came_beside_it() -> None:
+    room = Room()
+    room.queue.send(body_for("A-1", dedupe_key="k"))
+    await room.run_once()
+    room.queue.send(body_for("A-2", dedupe_key="k"))
+    room.queue.send(body_for("A-1", dedupe_key="k"))
+    assert words(await room.run_once()) == ["poison", "retry"]
+    await room.clock.advance(2)
+    assert words(await room.run_once()) == ["duplicate"]
+    assert len(room.queue.dead_letters) == 1

@@ -95,3 +95,20 @@ async def test_the_watchdog_is_fed_while_there_is_progress_and_not_after() -> No
     assert beats == 60
     watching.cancel()
     await consumer.drain(0.2)
+
+
+async def test_an_outage_of_sqs_is_alive_and_not_ready_for_a_restart_would_not_help() -> None:
+    room = Room()
+    room.queue.faults.take_away("gone")
+    consumer, vitals = await laid(room)
+    consumer.start()
+    await room.clock.advance(500)
+    assert vitals.liveness().is_well
+    [problem] = vitals.readiness().problems
+    assert "can't be received from" in problem
+    room.queue.faults.bring_back()
+    await room.clock.advance(41)
+    assert vitals.readiness().is_well
+    draining = asyncio.create_task(consumer.drain(5))
+    await room.clock.advance(21)
+    assert await draining

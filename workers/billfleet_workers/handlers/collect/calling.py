@@ -75,7 +75,7 @@ class Caller:
             if not call.may_charge:
                 return _never_charged(call, terms)
         answer = await self._gateway.charge(key, body)
-        if isinstance(answer, NotSent):
+        if isinstance(answer, NotSent) and answer.objection is None:
             # Nothing has left us, so the same request may go out again at once.
             answer = await self._gateway.charge(key, body)
         return answer

@@ -82,7 +82,7 @@ def judge(
         case Unknown():
             return _unknown(attempt, heard.answer.reason, terms)
         case NotSent():
-            return _not_sent(attempt, situation, heard, heard.answer.reason, terms)
+            return _not_sent(attempt, situation, heard.answer, heard.maybe_sent_before, terms)
         case Busy():
             return _busy(attempt, heard.answer, terms.now)
 
@@ -128,9 +128,7 @@ def _paid(
     return Judgement("paid", change, paid, released, "pay", "succeeded")
 
 
-def _released(
-    situation: Situation, rules: DunningRules, now: datetime
-) -> tuple[BillChange, ...]:
+def _released(situation: Situation, rules: DunningRules, now: datetime) -> tuple[BillChange, ...]:
     """Stopped bills go on, unless one of them is stopped by a decline of its own."""
     stopped = [one for one in situation.bills if is_stopped(one)]
     if any(_stops_itself(one, situation, rules, now) for one in stopped):
@@ -143,7 +141,7 @@ def _released(
 
 def _stops_itself(bill: Bill, situation: Situation, rules: DunningRules, now: datetime) -> bool:
     tried = situation.attempts_at(bill.period_start)
-    is_hard = any(one.state == "declined" and one.decline_kind == "hard" for one in tried)
+    is_hard = bool(tried) and tried[-1].decline_kind == "hard"
     return is_hard or _goes_on_at(bill, rules, now) is None
 
 
@@ -217,23 +215,31 @@ def _unknown(attempt: Attempt, reason: str, terms: Terms) -> Judgement:
 
 
 def _not_sent(
-    attempt: Attempt, situation: Situation, heard: Heard, reason: str, terms: Terms
+    attempt: Attempt,
+    situation: Situation,
+    answer: NotSent,
+    maybe_sent_before: bool,
+    terms: Terms,
 ) -> Judgement:
     policy = terms.policy
-    if heard.maybe_sent_before:
+    # What is refused for ever was refused before, too: the request under a key is always the same.
+    if maybe_sent_before and answer.objection is None:
         # Only this call is known not to have arrived. The question stays open and uncounted.
         change = AttemptChange(
             attempt.attempt_key,
             "unknown",
-            error=reason,
+            error=answer.reason,
             checks_made=attempt.checks_made,
             next_check_at=terms.now + policy.check_delays[0],
         )
         return Judgement("not_sent", change)
-    change = AttemptChange(attempt.attempt_key, "not_sent", error=reason)
+    change = AttemptChange(attempt.attempt_key, "not_sent", error=answer.reason)
     bill = situation.bill(attempt.period_start)
     if bill is None or bill.state != "open":
         return Judgement("not_sent", change)
+    if answer.objection is not None:
+        held = replace(unchanged(bill), next_attempt_at=None, collection_note=answer.objection)
+        return Judgement(answer.objection, change, held)
     due = replace(
         unchanged(bill),
         next_attempt_at=terms.now + policy.not_sent_delay,

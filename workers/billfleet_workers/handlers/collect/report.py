@@ -31,6 +31,8 @@ from billfleet_workers.runtime.ports.payments import (
 OPERATOR: Final = "operator"
 """The `gateway` of a report that a person made."""
 _ASK_AGAIN_S: Final = 60.0
+_ASK_AGAIN_S_MAX: Final = 900.0
+"""Asked seven times with growing pauses: longer than the hour that a gateway's search may lag."""
 
 Conclusion = Succeeded | Declined
 
@@ -54,25 +56,28 @@ async def take_report(
     checked = _checked(event, attempt, tenant)
     said = _conclusion(event, gateway)
     asked = event.gateway != OPERATOR and contradicts(checked, said)
-    heard = await _truth(gateway, checked) if asked else said
+    heard = await _truth(gateway, checked, work.receive_count) if asked else said
     authority: Authority = "truth" if asked else "call"
     if event.gateway == OPERATOR:
         authority = "person"
-    return await _record(event, work, database, Heard(heard, authority), terms)
+    return await _record(event, work, database, checked, Heard(heard, authority), terms)
 
 
 async def _record(
-    event: PaymentReported, work: Work, database: Database, heard: Heard, terms: Terms
+    event: PaymentReported,
+    work: Work,
+    database: Database,
+    seen: Attempt,
+    heard: Heard,
+    terms: Terms,
 ) -> Finished:
     tenant = work.envelope.tenant
     async with transaction(database) as connection:
-        found = await attempts.by_key(connection, tenant, event.attempt_key)
-        name = _checked(event, found, tenant)
         dunning = await read_dunning(connection, tenant)
         situations = await read_situations(
-            connection, tenant, [(name.account_id, name.period_start)], terms
+            connection, tenant, [(seen.account_id, seen.period_start)], terms
         )
-        situation = situations[name.account_id]
+        situation = situations[seen.account_id]
         attempt = _checked(event, situation.attempt(event.attempt_key), tenant)
         if not await attempts.remember_report(
             connection,
@@ -88,20 +93,22 @@ async def _record(
             return Finished({"no_longer_open": 1})
         if heard.authority == "call" and contradicts(attempt, heard.answer):
             raise Transient("the attempt was concluded meanwhile; its gateway must be asked", 1.0)
+        if heard.authority == "truth" and attempt.concluded_at != seen.concluded_at:
+            raise Transient("the attempt was concluded anew while its gateway was asked", 1.0)
         rules = dunning.rules_for(attempt.currency)
         judgement = judge(attempt, situation, heard, rules, terms)
         await write_verdicts(connection, work, [Verdict(attempt, situation, judgement)], terms)
     return Finished({judgement.note: 1})
 
 
-async def _truth(gateway: PaymentGateway, attempt: Attempt) -> Conclusion:
+async def _truth(gateway: PaymentGateway, attempt: Attempt, receive_count: int) -> Conclusion:
     answer = await gateway.find(attempt.attempt_key, attempt.request_body)
     if isinstance(answer, Succeeded | Declined):
         return answer
     raise Transient(
         f"{gateway.name} was asked which report about {attempt.attempt_key} is true, "
         f"and said {answer}",
-        retry_after_s=_ASK_AGAIN_S,
+        retry_after_s=min(_ASK_AGAIN_S * 2 ** min(receive_count - 1, 9), _ASK_AGAIN_S_MAX),
     )
 
 

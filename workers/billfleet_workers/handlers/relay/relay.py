@@ -3,12 +3,14 @@
 A worker without a queue: the fleet runs it like the others. It takes rows that no other relay
 holds, publishes them, and marks as sent what was accepted, all inside one transaction: if the
 lights go out after publishing, the rows are published again, and dedupe turns the second away.
-A row that is refused is put aside with its reason, and others pass it by.
+A row that is refused is put aside with its reason, and others pass it by. Sent rows stay a week for
+whoever asks what was announced, and then go.
 """
 
 import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 
@@ -25,6 +27,10 @@ BATCH_MAX = 200
 LOOK_EVERY_S = 1.0
 RETRY_FIRST_S = 0.5
 RETRY_CAP_S = 15.0
+REPORT_EVERY_S = 10.0
+KEPT_AFTER_SENDING = timedelta(days=7)
+PRUNED_AT_ONCE_MAX = 10_000
+PRUNE_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,8 @@ class Relay:
         self._metrics = metrics
         self._draining = asyncio.Event()
         self._retry_s = RETRY_FIRST_S
+        self._reported_at_s = -REPORT_EVERY_S
+        self._prune_at_s = clock.monotonic()
         self._log = structlog.get_logger("billfleet.relay")
 
     def drain(self) -> None:
@@ -71,10 +79,20 @@ class Relay:
         while not self._draining.is_set():
             done = await self.publish_once()
             self._retry_s = RETRY_FIRST_S
+            if self._clock.monotonic() >= self._prune_at_s:
+                await self._prune()
             if done.taken < BATCH_MAX:
                 # Announced or not, it looks again: an announcement can be lost, and what was
                 # put aside comes up again without one.
                 await self._unless_drained(news.wait(LOOK_EVERY_S))
+
+    async def _prune(self) -> None:
+        """Delete a part of what was sent long ago; the next part follows the next round."""
+        before = self._clock.now() - KEPT_AFTER_SENDING
+        async with transaction(self._database) as connection:
+            gone = await outbox.prune(connection, before, PRUNED_AT_ONCE_MAX)
+        if gone < PRUNED_AT_ONCE_MAX:
+            self._prune_at_s = self._clock.monotonic() + PRUNE_EVERY_S
 
     async def publish_once(self) -> Round:
         """One round: take, publish, mark what was accepted, put aside what was refused."""
@@ -113,6 +131,16 @@ class Relay:
                 code=failure.code,
                 reason=failure.reason,
             )
+
+    async def _report_depth(self) -> None:
+        now_s = self._clock.monotonic()
+        if now_s - self._reported_at_s < REPORT_EVERY_S:
+            return
+        self._reported_at_s = now_s
+        async with transaction(self._database) as connection:
+            backlog = await outbox.depth_and_age(connection)
+        self._metrics.gauge("outbox_depth", backlog.depth)
+        self._metrics.gauge("outbox_age_s", backlog.oldest_age_s)
 
     async def _unless_drained(self, wait: Awaitable[object]) -> None:
         """Wait, but not past the drain."""

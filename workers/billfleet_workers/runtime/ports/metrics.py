@@ -25,7 +25,7 @@ Counter = Literal[
     "loyalty_transactions",
 ]
 Timer = Literal["handle_ms", "delivery_ms", "receive_ms", "claim_ms", "settle_ms", "gateway_ms"]
-Gauge = Literal["in_flight", "last_poll_age_s", "outbox_depth", "event_loop_lag_ms"]
+Gauge = Literal["in_flight", "last_poll_age_s", "outbox_depth", "outbox_age_s", "event_loop_lag_ms"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,7 @@ METRICS: dict[Counter | Timer | Gauge, MetricDef] = {
     "in_flight": MetricDef("gauge", "Messages received and not settled.", ("queue",)),
     "last_poll_age_s": MetricDef("gauge", "Seconds since SQS last answered.", ("queue",)),
     "outbox_depth": MetricDef("gauge", "Outbox rows waiting for the relay."),
+    "outbox_age_s": MetricDef("gauge", "Seconds that the oldest outbox row has waited."),
     "event_loop_lag_ms": MetricDef("gauge", "How late the event loop wakes its tasks."),
 }
 

@@ -53,9 +53,13 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """The request never reached the gateway, so this call has taken no money."""
+    """The request was never taken up, so this call has taken no money.
+
+    `objection` is set where the same request would be refused for ever; it is the bill's note.
+    """
 
     reason: str
+    objection: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
