@@ -4,7 +4,7 @@ The public door of this package; one module per aggregate behind it. `cards.see_
 in every transaction.
 """
 
-from billfleet_db.loyalty import audit, cards, lots, programmes, transactions
+from billfleet_db.loyalty import audit, cards, lots, programmes, reading, transactions
 from billfleet_db.loyalty.audit import LoyaltyFinding
 from billfleet_db.loyalty.cards import ALL_TENANTS, Card, ExpiringCard, see_tenant
 from billfleet_db.loyalty.lots import Lot, LotChange, NewMovement, SpentLot
@@ -30,6 +30,7 @@ __all__ = [
     "cards",
     "lots",
     "programmes",
+    "reading",
     "see_tenant",
     "transactions",
 ]
