@@ -14,9 +14,11 @@ from billfleet_ops.output import Output
 from billfleet_ops.why_words import moment
 
 if TYPE_CHECKING:
+    from billfleet_ops.loyalty_replay import Comparison
     from billfleet_workers.main.loyalty import Balance, Earned
 
 NEXT_EXPIRIES_MAX = 5
+DIFFERENCES_SHOWN_MAX = 20
 WORDS = {
     "issue": "were issued",
     "spend": "were spent",
@@ -144,6 +146,23 @@ def show_dry_run(output: Output, earned: "Earned", *, as_json: bool) -> None:
     for step in earned.steps:
         output.say(step)
     output.say(f"The purchase would earn {earned.points} points.")
+
+
+def show_comparison(output: Output, found: "Comparison", *, as_json: bool) -> None:
+    """Whether a replay came out as planned."""
+    if as_json:
+        output.json(asdict(found))
+        return
+    rows = [
+        ("cards", found.cards),
+        ("lots", found.lots),
+        ("points that can be spent", found.balance),
+        ("points owed", found.debt),
+        ("differences from the plan", len(found.differences)),
+    ]
+    output.table(("found", "count"), rows)
+    for difference in found.differences[:DIFFERENCES_SHOWN_MAX]:
+        output.say(difference)
 
 
 def show_findings(

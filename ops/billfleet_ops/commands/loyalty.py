@@ -178,6 +178,41 @@ def verify(tenant: OneTenant = None, as_json: AsJson = False) -> None:
         raise typer.Exit(Exit.FAILED)
 
 
+@group.command(
+    "replay",
+    epilog=lesson(
+        ("billfleet loyalty replay purchases.csv --tenant shop", "send, wait, compare every lot"),
+        ("billfleet loyalty replay purchases.csv --tenant shop --cards 500", "a sample"),
+    ),
+)
+def replay(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.csv", help="customer_id, date, amount_usd.")
+    ],
+    tenant: Tenant,
+    cards_max: Annotated[int | None, typer.Option("--cards", min=1, help="Only so many.")] = None,
+    patience_s: Annotated[
+        float, typer.Option("--patience", help="Seconds without progress until it gives up.")
+    ] = 60.0,
+    as_json: AsJson = False,
+) -> None:
+    """Play purchases through the queue and the worker, and compare every lot with the plan.
+
+    Some purchases are returned and some cards redeem everything, by a seeded plan whose outcome is
+    computed a second time on its own. A worker must be running (`billfleet up`). Use a tenant made
+    for this. Running it again changes nothing, also after workers were killed.
+    """
+    # Imported here, because no other command of this group sends messages.
+    from billfleet_ops.replaying import play
+
+    comparison = asyncio.run(
+        play(load_settings(), file, tenant, cards_max=cards_max, patience_s=patience_s)
+    )
+    loyalty_views.show_comparison(Output(), comparison, as_json=as_json)
+    if comparison.differences:
+        raise typer.Exit(Exit.FAILED)
+
+
 async def _set_programme(said: ProgrammeFile, tenant: str) -> bool:
     new = loyalty.RulesVersion(said.version, said.valid_from, said.rules.model_dump(mode="json"))
     async with _connection(tenant) as connection:
