@@ -22,7 +22,7 @@ from billfleet_producers import Producer
 
 PROGRAMME = "replay"
 MESSAGES_PER_SEND = 1000
-POLL_S = 0.25
+POLL_S = 1.0
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 RULES = ProgrammeRules(
     earning=Earning(points=1, per_minor=CENTS_PER_POINT, currency=CURRENCY), debt="receivable"
