@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 help: ## Show this help
 	@echo "billfleet: billing work done exactly once in effect. Type one of:"
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-9s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -37,8 +37,23 @@ test: $(DEV_DONE) ## Run every test
 
 check: fmt-check lint types walls schemas-check test ## All that CI asks: format, lint, types, walls, schemas, tests
 
+SEEDS ?= 1000
+.PHONY: sim sim-mutants
+sim: $(DEV_DONE) ## Run the fleet in SEEDS simulated worlds (make sim SEEDS=10000)
+	PYTHONPATH=tests $(BIN)/python -m simulation --seeds $(SEEDS)
+
+sim-mutants: $(DEV_DONE) ## Plant bugs in the runtime: the simulation must find each
+	PYTHONPATH=tests $(BIN)/python -m simulation --mutants --seeds 1000
+
 bench: $(DEV_DONE) ## Measure rebilling beside the pure-SQL limit
 	$(BIN)/python bench/rebill.py
+
+.PHONY: bench-consume bench-produce
+bench-consume: $(DEV_DONE) ## Measure a message's cost beside other SQS consumers
+	$(BIN)/python bench/consume.py --save
+
+bench-produce: $(DEV_DONE) ## Measure sending beside other SQS producers
+	$(BIN)/python bench/produce.py --save
 
 fmt: $(DEV_DONE) ## Format the code
 	$(BIN)/ruff format .

@@ -40,6 +40,9 @@ class Settings(BaseSettings):
         default="us-east-1",
         validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION"),
     )
+    aws_client: Literal["lean", "sdk"] = Field(
+        default="sdk", description="How SQS and DynamoDB are spoken to; `lean` costs less CPU."
+    )
     stack: str = Field(default="billfleet-local", pattern=r"^[a-z][a-z0-9-]{0,40}$")
     home: Path = Field(default=Path(".billfleet"), description="State of the embedded stack.")
 

@@ -98,8 +98,6 @@ class JsonService:
         await self._http.close()
 
     async def _attempt(self, operation: str, body: bytes) -> dict[str, Any]:
-        if self._credentials is None:
-            raise NoCredentialsError
         keys = await _frozen(self._credentials)
         target = f"{self._target_prefix}.{operation}"
         now = self._clock.now() + self._skew
@@ -146,12 +144,17 @@ class JsonService:
         await self._clock.sleep(min(self._jitter() * 2.0 ** (attempt - 1), PAUSE_CAP_S))
 
 
-async def _frozen(credentials: Credentials) -> Keys:
+async def _frozen(credentials: Credentials | None) -> Keys:
+    if credentials is None:
+        raise NoCredentialsError
     try:
-        return await credentials.get_frozen_credentials()
+        keys = await credentials.get_frozen_credentials()
     except RuntimeError as error:
         # botocore's word for "renewed, and still expired".
         raise CredentialRetrievalError(provider="renewal", error_msg=str(error)) from error
+    if not keys.access_key or not keys.secret_key:
+        raise NoCredentialsError
+    return keys
 
 
 def _is_stale(error: aiohttp.ClientError) -> bool:

@@ -23,11 +23,11 @@ class Keys(Protocol):
     """Credentials as they stand at a moment; botocore's frozen credentials are such."""
 
     @property
-    def access_key(self) -> str:
+    def access_key(self) -> str | None:
         """Which key it is."""
 
     @property
-    def secret_key(self) -> str:
+    def secret_key(self) -> str | None:
         """What signs."""
 
     @property
@@ -69,7 +69,7 @@ class Signer:
         scope = f"{day}/{self._region}/{self._service}/aws4_request"
         digest = sha256(canonical.encode()).hexdigest()
         to_sign = f"{_ALGORITHM}\n{stamp}\n{scope}\n{digest}"
-        signature = _hmac(self._signing_key(keys.secret_key, day), to_sign).hex()
+        signature = _hmac(self._signing_key(keys.secret_key or "", day), to_sign).hex()
         headers["Authorization"] = (
             f"{_ALGORITHM} Credential={keys.access_key}/{scope}, SignedHeaders={names}, "
             f"Signature={signature}"

@@ -24,6 +24,7 @@ from billfleet_contracts import (
 )
 from billfleet_db import Database
 from billfleet_workers.adapters.aws_client import AwsClients
+from billfleet_workers.adapters.aws_lean import LeanAwsClients
 from billfleet_workers.adapters.aws_publisher import AwsPublisher
 from billfleet_workers.adapters.dynamodb import DynamoDedupeStore
 from billfleet_workers.adapters.dynamodb_quota import DynamoSlots, SlotQuota
@@ -96,7 +97,7 @@ async def open_shared(settings: Settings) -> AsyncIterator[Shared]:
             application_name="billfleet-upkeep",
         )
         closing.push_async_callback(upkeep.close)
-        clients = AwsClients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url)
+        clients = _aws_clients(settings, clock)
         dedupe = await DynamoDedupeStore.open(clients, stack=settings.stack, clock=clock)
         closing.push_async_callback(dedupe.close)
         metrics = _open_metrics(settings, closing)
@@ -249,6 +250,15 @@ async def _open_rated_gateway(
     closing.push_async_callback(slots.close)
     quota = SlotQuota(slots.insert, {gateway.name: rate}, clock, random.shuffle)
     return RatedGateway(gateway, quota, clock)
+
+
+def _aws_clients(settings: Settings, clock: Clock) -> AwsClients:
+    region, endpoint_url = settings.aws_region, settings.aws_endpoint_url
+    if settings.aws_client == "sdk":
+        return AwsClients(region=region, endpoint_url=endpoint_url)
+    return LeanAwsClients(
+        region=region, endpoint_url=endpoint_url, clock=clock, jitter=random.random
+    )
 
 
 def _open_metrics(settings: Settings, closing: AsyncExitStack) -> Metrics:

@@ -155,6 +155,7 @@ class Consumer:
             batch = await poll
         except asyncio.CancelledError:
             if not poll.cancelled() or poll in self._polls:
+                self._abandon_answer(poll)
                 poll.cancel()
                 raise
             # Cut by `_cut_hanging_polls`, which took it off the list.
@@ -176,6 +177,12 @@ class Consumer:
         if batch:
             desk.metrics.count("messages_received", len(batch), queue=desk.queue.name)
         return batch
+
+    def _abandon_answer(self, poll: "asyncio.Future[Sequence[Received]]") -> None:
+        """The poll answered in the very turn in which its receiver was cancelled: count it."""
+        if poll.done() and not poll.cancelled() and poll.exception() is None:
+            self._desk.tally.received += len(poll.result())
+            self._desk.tally.abandoned += len(poll.result())
 
     async def _wait_out(self, error: Unavailable) -> None:
         """SQS said no. That is an answer, and asking again is progress; but not at once."""
@@ -210,6 +217,9 @@ class Consumer:
             self._log.warning("hand_back_failed", reason=error.reason)
             tally.abandoned += len(batch)
             return
+        except asyncio.CancelledError:
+            tally.abandoned += len(batch)
+            raise
         failed = sum(failure is not None for failure in failures)
         tally.abandoned += failed
         tally.handed_back += len(batch) - failed

@@ -46,6 +46,7 @@ class Life:
         self._stages = (self._claiming, self._completing, self._settling)
         self._changed = asyncio.Event()
         self._in_flight = 0
+        self._is_closing = False
         self._log = structlog.get_logger("billfleet.delivery").bind(queue=desk.queue.name)
 
     @property
@@ -76,12 +77,18 @@ class Life:
 
     async def _claim(self, deliveries: Sequence[Delivery]) -> None:
         for leader in await claim(deliveries, self._desk):
-            if leader.claimed:
+            if leader.claimed and self._is_closing:
+                # Claimed while the drain ran out of time: not started, so given back at once.
+                leader.result = asyncio.CancelledError()
+                decide_one(leader, self._desk)
+                self._completing.put([leader])
+            elif leader.claimed:
                 self._handle(leader)
             else:
                 self._settling.put(_with_followers(leader))
 
     def _handle(self, delivery: Delivery) -> None:
+        delivery.started_at_s = self._desk.clock.monotonic()
         delivery.task = asyncio.create_task(handle_one(delivery, self._desk))
         delivery.task.add_done_callback(lambda task: self._handled(delivery, task))
 
@@ -152,6 +159,7 @@ class Life:
 
     def cancel_handlers(self) -> None:
         """Stop what runs; each message goes back at once."""
+        self._is_closing = True
         for delivery in self._desk.heartbeat.watched:
             if delivery.task is not None and not delivery.task.done():
                 delivery.task.cancel()

@@ -83,12 +83,12 @@ class Heartbeat:
             task = delivery.task
             if task is None or task.done() or delivery.is_overdue:
                 continue
-            if now_s - delivery.received_at_s >= deadline_of(delivery.type, self._policy):
+            if _age_s(delivery, now_s) >= deadline_of(delivery.type, self._policy):
                 delivery.is_overdue = True
                 task.cancel()
 
     def _is_due(self, delivery: Delivery, now_s: float) -> bool:
-        age_s = now_s - delivery.received_at_s
+        age_s = _age_s(delivery, now_s)
         return (
             now_s - delivery.extended_at_s >= self._policy.lease_s * EXTEND_AFTER
             # A handler that does not end when it is cancelled loses its message after all.
@@ -128,3 +128,8 @@ class Heartbeat:
         self._log.warning(
             "lease_lost", queue=self._queue.name, message_id=delivery.received.message_id
         )
+
+
+def _age_s(delivery: Delivery, now_s: float) -> float:
+    """How long its handler has run. Waiting for its turn is not the message's fault."""
+    return now_s - delivery.started_at_s if delivery.started_at_s is not None else 0.0

@@ -34,6 +34,7 @@ class Delivery:
     handle_ms: float = 0.0
     settled: bool = False
     extended_at_s: float = 0.0
+    started_at_s: float | None = None
 
     @property
     def type(self) -> str:
