@@ -21,6 +21,19 @@ from billfleet_contracts.billing import (
 )
 from billfleet_contracts.errors import UnknownType, UnknownVersion
 from billfleet_contracts.event import TYPE_PATTERN, Event
+from billfleet_contracts.loyalty import (
+    AddPoints,
+    CancelTransaction,
+    IssueStamps,
+    LoyaltyRefused,
+    PointsExpired,
+    PointsIssued,
+    PointsRedeemed,
+    PointsReversed,
+    RedeemReward,
+    SetProgramme,
+    StampsIssued,
+)
 from billfleet_contracts.routes import QueueSpec, Route, TopicSpec
 from billfleet_contracts.upcasts import Upcast, Upcasts
 
@@ -30,6 +43,7 @@ QUEUES: Final[Mapping[str, QueueSpec]] = MappingProxyType(
         for spec in (
             QueueSpec(name="rebill", worker="rebill", visibility_timeout_s=60),
             QueueSpec(name="collect", worker="collect", visibility_timeout_s=120),
+            QueueSpec(name="loyalty.fifo", worker="loyalty-points", fifo=True, group="subject"),
         )
     }
 )
@@ -126,6 +140,17 @@ CATALOGUE: Final = Catalogue(
         _to_topic(AccountRebilled, "events"),
         _to_topic(PaymentSucceeded, "events"),
         _to_topic(PaymentFailed, "events"),
+        _to_queue(IssueStamps, "loyalty.fifo"),
+        _to_queue(AddPoints, "loyalty.fifo"),
+        _to_queue(RedeemReward, "loyalty.fifo"),
+        _to_queue(CancelTransaction, "loyalty.fifo"),
+        _to_queue(SetProgramme, "loyalty.fifo"),
+        _to_topic(PointsIssued, "events"),
+        _to_topic(StampsIssued, "events"),
+        _to_topic(PointsRedeemed, "events"),
+        _to_topic(PointsReversed, "events"),
+        _to_topic(PointsExpired, "events"),
+        _to_topic(LoyaltyRefused, "events"),
     )
 )
 

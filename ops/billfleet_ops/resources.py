@@ -16,6 +16,9 @@ from billfleet_ops.templates import TEMPLATE_NAMES, Place, Resource, resources_o
 
 MISSING = "missing"
 QUEUE_ATTRIBUTES = {
+    "FifoQueue",
+    "DeduplicationScope",
+    "FifoThroughputLimit",
     "VisibilityTimeout",
     "MessageRetentionPeriod",
     "ReceiveMessageWaitTimeSeconds",

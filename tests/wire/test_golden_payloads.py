@@ -32,6 +32,39 @@ HASHES = {
     "billfleet.billing.rebill_accounts.v1": (
         "df88581616c21e104999cd92700725a3d1975b2922a17997808b196658f2a9dc"
     ),
+    "billfleet.loyalty.issue_stamps.v1": (
+        "b6c10d7b0f598a0ab906765f25e0a52676325414074e03b9c4458deda8ac182c"
+    ),
+    "billfleet.loyalty.add_points.v1": (
+        "6ad2a6708da3871d62c9b53087dac5520c2ac958344efcc962398a463775220e"
+    ),
+    "billfleet.loyalty.redeem_reward.v1": (
+        "8bddca70ffb67e557cc6eb15df8a48b302ae94c6e61d79ae94c4482a23c960a5"
+    ),
+    "billfleet.loyalty.cancel_transaction.v1": (
+        "a99ea218e76657657481e01dd70c62f57223078415be1e68f2796d8663bb5403"
+    ),
+    "billfleet.loyalty.set_programme.v1": (
+        "ede4b21df8286bf71390121b683fc0a1354585e3162dca8d04622ec18d7c634e"
+    ),
+    "billfleet.loyalty.points_issued.v1": (
+        "35d3bcc9bfc8cabf27ecbe396729db09e33ce5520e5795dfb4179b6a31cc3a90"
+    ),
+    "billfleet.loyalty.stamps_issued.v1": (
+        "6db78f9bb282ed3f91eeeb69744e6998148f4aecf53019ce8896e6ab5e9ac23b"
+    ),
+    "billfleet.loyalty.points_redeemed.v1": (
+        "9b80ac3bb093a082e90ad0786ca38227fe99c001b12dd487f953e4ec0d9fefbd"
+    ),
+    "billfleet.loyalty.points_reversed.v1": (
+        "a0b6841dadf81e1075dd8605f136c3c5bfd6d2afbc886426dde04e896bcddd62"
+    ),
+    "billfleet.loyalty.points_expired.v1": (
+        "85117f9c1d90fee7dcbadc9b563ae2b9bbe1f2ed96ede0bfd88d7eaee2861b29"
+    ),
+    "billfleet.loyalty.loyalty_refused.v1": (
+        "99d0ac32781aae541b4d802d72c99fbcea9dcf35f99a9b025d6059debce3671f"
+    ),
 }
 
 

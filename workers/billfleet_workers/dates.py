@@ -62,6 +62,15 @@ def latest_today(now: datetime) -> date:
     return (now.astimezone(UTC) + EARLIEST_OFFSET).date()
 
 
+def zone_of(zone: str) -> ZoneInfo:
+    """The zone itself.
+
+    Raises:
+        UnknownZone: there is no such zone.
+    """
+    return _zone(zone)
+
+
 def start_of_utc_day(now: datetime) -> datetime:
     """When the day began in which an account's charges are counted."""
     return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

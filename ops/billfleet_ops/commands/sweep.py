@@ -1,4 +1,4 @@
-"""`billfleet sweep rebill` and `sweep collect`: enqueue what is due.
+"""`billfleet sweep`: enqueue what is due, and expire points whose time has come.
 
 Timers and people run them, as often as they like. The sweeps themselves are the workers', reached
 through `billfleet_workers.main`; this module shows how far they are and what they found.
@@ -39,6 +39,10 @@ REBILL_EPILOG = lesson(
 COLLECT_EPILOG = lesson(
     ("billfleet sweep collect", "enqueue bills and checks whose moment has come"),
     ("billfleet sweep collect --dry-run --json", "only count them, for a program"),
+)
+EXPIRY_EPILOG = lesson(
+    ("billfleet sweep loyalty-expiry", "expire what is due"),
+    ("billfleet sweep loyalty-expiry --dry-run --json", "only count it, for a program"),
 )
 
 sweeps = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -132,6 +136,34 @@ async def existing(settings: Settings, tenant: str | None) -> str | None:
     if tenant not in known:
         raise unknown_tenant(str(tenant), known)
     return tenant
+
+
+@sweeps.command("loyalty-expiry", epilog=EXPIRY_EPILOG)
+def loyalty_expiry(
+    tenant: TenantOption = None, dry_run: DryRunOption = False, as_json: JsonOption = False
+) -> None:
+    """Book the expiry of points whose time has come, and announce it.
+
+    Expired points can't be spent with or without this: it keeps the books and tells subscribers.
+    Repeats find nothing. Run it once a day.
+    """
+    from billfleet_workers.main.loyalty import sweep_loyalty_expiry
+
+    settings = load_settings()
+    with _progress(lambda found: f"{found.lots:,} lots, {found.points:,} points") as told:
+        report = asyncio.run(
+            sweep_loyalty_expiry(settings, tenant=checked(tenant), dry_run=dry_run, progress=told)
+        )
+    if as_json:
+        Output().json(asdict(report))
+        return
+    word = "to expire" if report.is_dry_run else "expired"
+    rows: list[tuple[Cell, ...]] = [
+        ("cards", report.cards),
+        (f"lots {word}", report.lots),
+        (f"points {word}", report.points),
+    ]
+    Output().table(("found", "count"), rows)
 
 
 def checked(tenant: str | None) -> str | None:

@@ -166,7 +166,7 @@ def test_status_shows_queues_and_backlog_to_people_and_programs(
     seen = json.loads(capsys.readouterr().out)
     assert seen["stack"] == fleet_environment
     assert seen["backlog"]["outbox_unsent"] == 0
-    assert len(seen["queues"]) == 4
+    assert len(seen["queues"]) == 6
     assert run(["status"]) == Exit.OK
     assert f"{fleet_environment}-collect-dlq" in capsys.readouterr().out
 

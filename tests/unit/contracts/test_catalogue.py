@@ -34,6 +34,17 @@ def test_requests_travel_by_queue_to_their_worker_and_facts_by_topic() -> None:
         "account_rebilled": (Route("topic", "events"), None),
         "payment_succeeded": (Route("topic", "events"), None),
         "payment_failed": (Route("topic", "events"), None),
+        "issue_stamps": (Route("queue", "loyalty.fifo"), "loyalty-points"),
+        "add_points": (Route("queue", "loyalty.fifo"), "loyalty-points"),
+        "redeem_reward": (Route("queue", "loyalty.fifo"), "loyalty-points"),
+        "cancel_transaction": (Route("queue", "loyalty.fifo"), "loyalty-points"),
+        "set_programme": (Route("queue", "loyalty.fifo"), "loyalty-points"),
+        "points_issued": (Route("topic", "events"), None),
+        "stamps_issued": (Route("topic", "events"), None),
+        "points_redeemed": (Route("topic", "events"), None),
+        "points_reversed": (Route("topic", "events"), None),
+        "points_expired": (Route("topic", "events"), None),
+        "loyalty_refused": (Route("topic", "events"), None),
     }
     assert {name: route_of(name) for name in CATALOGUE} == {
         name: entry.route for name, entry in CATALOGUE.items()

@@ -17,7 +17,7 @@ from billfleet_workers.adapters.message_form import (
     message_attributes,
     refuse_too_large,
 )
-from billfleet_workers.adapters.sqs import QueueUrls
+from billfleet_workers.adapters.sqs import FIFO, QueueUrls
 from billfleet_workers.adapters.sqs_batch import Batch, BatchCall, Entries, Entry, pack, run_batches
 from billfleet_workers.runtime.errors import Misconfigured
 from billfleet_workers.runtime.ports.publisher import Letter
@@ -131,6 +131,10 @@ def _entry(letter: Letter) -> Entry:
     if letter.route_kind == "topic":
         attributes = message_attributes(letter_attributes(letter))
         return {"Message": letter.body, "MessageAttributes": attributes}
+    entry: Entry = {"MessageBody": letter.body}
     if letter.group_id:
-        return {"MessageBody": letter.body, "MessageGroupId": letter.group_id}
-    return {"MessageBody": letter.body}
+        entry["MessageGroupId"] = letter.group_id
+    if letter.route_name.endswith(FIFO):
+        # An outbox event's id follows from its tenant and dedupe key, so a repeat has the same.
+        entry["MessageDeduplicationId"] = letter.event_id
+    return entry

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_sqs.literals import MessageSystemAttributeNameType
 
 VISIBILITY_S_MAX = 12 * 3600
+FIFO = ".fifo"
 _SYSTEM_ATTRIBUTES: "Sequence[MessageSystemAttributeNameType]" = [
     "ApproximateReceiveCount",
     "SentTimestamp",
@@ -83,6 +84,8 @@ class SqsQueue:
         self._name = name
         self._reopen = reopen
         self._urls = QueueUrls(client, stack)
+        self._is_fifo = name.endswith(FIFO)
+        self._dlq_name = f"{name.removesuffix(FIFO)}-dlq{FIFO if self._is_fifo else ''}"
         self.dependency = f"SQS queue {stack}-{name}"
 
     @classmethod
@@ -99,7 +102,7 @@ class SqsQueue:
     async def check(self) -> None:
         """Raise `Misconfigured` or `Unavailable` unless the queue and its DLQ can be found."""
         await self._urls.find(self._name)
-        await self._urls.find(f"{self._name}-dlq")
+        await self._urls.find(self._dlq_name)
 
     async def receive(
         self, *, limit: int, wait_s: float, visibility_timeout_s: int
@@ -153,14 +156,14 @@ class SqsQueue:
         return await run_batches(_tens(call, len(entries)), entries)
 
     async def bury(self, burials: Sequence[Burial]) -> Sequence[EntryFailure | None]:
-        """Send to `<stack>-<name>-dlq`, up to ten and 1 MiB a call."""
-        url = await self._urls.find(f"{self._name}-dlq")
+        """Send to the dead-letter queue, up to ten and 1 MiB a call."""
+        url = await self._urls.find(self._dlq_name)
 
         async def call(entries: Entries) -> Mapping[str, Any]:
             async with aws_call(f"{self.dependency}-dlq"):
                 return await self._client.send_message_batch(QueueUrl=url, Entries=entries)
 
-        sized = [_burial_entry(burial) for burial in burials]
+        sized = [_burial_entry(burial, fifo=self._is_fifo) for burial in burials]
         packed = pack([size for _, size in sized], bytes_max=SQS_BYTES_MAX)
         return await run_batches(
             [Batch(call, positions) for positions in packed], [entry for entry, _ in sized]
@@ -201,7 +204,7 @@ def _received(message: Mapping[str, Any]) -> Received:
     )
 
 
-def _burial_entry(burial: Burial) -> tuple[Entry, int]:
+def _burial_entry(burial: Burial, *, fifo: bool) -> tuple[Entry, int]:
     room = SQS_BYTES_MAX - len(burial.body.encode())
     attributes = clean_attributes(burial.attributes, bytes_max=room)
     entry: Entry = {"MessageBody": burial.body}
@@ -209,4 +212,9 @@ def _burial_entry(burial: Burial) -> tuple[Entry, int]:
         entry["MessageAttributes"] = message_attributes(attributes)
     if burial.group_id:
         entry["MessageGroupId"] = burial.group_id
+    if fifo:
+        # The message's own id: burying it again after a lost answer leaves one copy, and two
+        # messages with the same body are still two.
+        entry["MessageGroupId"] = burial.group_id or burial.message_id
+        entry["MessageDeduplicationId"] = burial.message_id
     return entry, size_bytes(burial.body, attributes)

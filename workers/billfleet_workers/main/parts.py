@@ -11,7 +11,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from billfleet_contracts import QUEUES, CollectPayments, PaymentReported, RebillAccounts
+from billfleet_contracts import (
+    QUEUES,
+    AddPoints,
+    CancelTransaction,
+    CollectPayments,
+    IssueStamps,
+    PaymentReported,
+    RebillAccounts,
+    RedeemReward,
+    SetProgramme,
+)
 from billfleet_db import Database
 from billfleet_workers.adapters.aws_client import AwsClients
 from billfleet_workers.adapters.aws_lean import LeanAwsClients
@@ -24,6 +34,7 @@ from billfleet_workers.adapters.silent_metrics import SilentMetrics
 from billfleet_workers.adapters.sqs import SqsQueue
 from billfleet_workers.adapters.statsd import StatsdMetrics
 from billfleet_workers.handlers.collect import CollectHandler, CollectPolicy
+from billfleet_workers.handlers.loyalty_points import LoyaltyHandler
 from billfleet_workers.handlers.rebill import RebillHandler, RebillLimits
 from billfleet_workers.handlers.relay import Relay, Sealer
 from billfleet_workers.handlers.unit_of_work import DEPENDENCY
@@ -51,6 +62,7 @@ DEFAULT_RATES_PER_S: Final[Mapping[str, int]] = {"stripe": 20}
 WORKERS: Final[Mapping[str, str]] = {
     "rebill": "charges due accounts: ledger, next date, outbox",
     "collect": "collects charges through the payment gateway, with dunning",
+    "loyalty-points": "keeps loyalty cards: points, stamps, rewards, cancellations",
     RELAY: "carries the outbox to SQS and SNS, and seals the ledger",
 }
 
@@ -119,7 +131,8 @@ async def check_shared(shared: Shared) -> None:
 
 async def open_consumer(shared: Shared, name: str) -> Consumer:
     """The consumer of a worker's queue, checked and not yet started."""
-    settings, spec = shared.settings, QUEUES[name]
+    settings = shared.settings
+    spec = next(spec for spec in QUEUES.values() if spec.worker == name)
     queue = await SqsQueue.open(shared.clients, stack=settings.stack, name=spec.name)
     shared.closing.push_async_callback(queue.close)
     await queue.check()
@@ -199,6 +212,12 @@ def _handlers(name: str, shared: Shared) -> Mapping[str, Handler]:
             source=f"{SOURCE}/rebill",
         )
         return {RebillAccounts.TYPE: rebill}
+    if name == "loyalty-points":
+        loyalty = LoyaltyHandler(
+            shared.database, shared.clock, shared.metrics, source=f"{SOURCE}/loyalty-points"
+        )
+        requests = (IssueStamps, AddPoints, RedeemReward, CancelTransaction, SetProgramme)
+        return {event.TYPE: loyalty for event in requests}
     # The log answers at once, so all bills of a message may go side by side.
     policy = CollectPolicy(calls_at_once=100) if shared.settings.gateway == "log" else None
     collect = CollectHandler(shared.database, shared.gateway, shared.clock, shared.metrics, policy)

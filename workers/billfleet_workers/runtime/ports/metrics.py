@@ -22,6 +22,7 @@ Counter = Literal[
     "accounts_rebilled",
     "periods_refused",
     "payment_attempts",
+    "loyalty_transactions",
 ]
 Timer = Literal["handle_ms", "delivery_ms", "receive_ms", "claim_ms", "settle_ms", "gateway_ms"]
 Gauge = Literal["in_flight", "last_poll_age_s", "outbox_depth", "outbox_age_s", "event_loop_lag_ms"]
@@ -59,6 +60,9 @@ METRICS: dict[Counter | Timer | Gauge, MetricDef] = {
     "periods_refused": MetricDef("counter", "Periods not billed, by reason.", ("reason",)),
     "payment_attempts": MetricDef(
         "counter", "Answers of the payment gateway, by result.", ("gateway", "result")
+    ),
+    "loyalty_transactions": MetricDef(
+        "counter", "Loyalty transactions, by kind and result.", ("kind", "result")
     ),
     "handle_ms": MetricDef("timer", "Time in the handler, per message.", ("queue", "type")),
     "delivery_ms": MetricDef("timer", "Receive to settled, per message.", ("queue",)),

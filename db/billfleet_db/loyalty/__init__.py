@@ -1,0 +1,36 @@
+"""Loyalty's tables: cards, lots and movements, transactions, programmes, and their audit.
+
+The public door of this package; one module per aggregate behind it. `cards.see_tenant` comes first
+in every transaction.
+"""
+
+from billfleet_db.loyalty import audit, cards, lots, programmes, reading, transactions
+from billfleet_db.loyalty.audit import LoyaltyFinding
+from billfleet_db.loyalty.cards import ALL_TENANTS, Card, ExpiringCard, see_tenant
+from billfleet_db.loyalty.lots import Lot, LotChange, NewMovement, SpentLot
+from billfleet_db.loyalty.programmes import Reward, RulesVersion, Voucher
+from billfleet_db.loyalty.transactions import Cancelled, NewTransaction, Transaction
+
+__all__ = [
+    "ALL_TENANTS",
+    "Cancelled",
+    "Card",
+    "ExpiringCard",
+    "Lot",
+    "LotChange",
+    "LoyaltyFinding",
+    "NewMovement",
+    "NewTransaction",
+    "Reward",
+    "RulesVersion",
+    "SpentLot",
+    "Transaction",
+    "Voucher",
+    "audit",
+    "cards",
+    "lots",
+    "programmes",
+    "reading",
+    "see_tenant",
+    "transactions",
+]

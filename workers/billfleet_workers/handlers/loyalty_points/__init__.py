@@ -1,0 +1,18 @@
+"""Loyalty points: the worker's handler, the rules, and the expiry sweep."""
+
+from billfleet_workers.handlers.loyalty_points.earning import Earned, Standing, earn
+from billfleet_workers.handlers.loyalty_points.handler import LoyaltyHandler
+from billfleet_workers.handlers.loyalty_points.lots import Balance, Book, balance
+from billfleet_workers.handlers.loyalty_points.sweep import ExpiryReport, sweep_expiry
+
+__all__ = [
+    "Balance",
+    "Book",
+    "Earned",
+    "ExpiryReport",
+    "LoyaltyHandler",
+    "Standing",
+    "balance",
+    "earn",
+    "sweep_expiry",
+]

@@ -1,0 +1,85 @@
+"""Loyalty for commands: the expiry sweep with what it needs, balances, and the rules' dry run.
+
+Called by `billfleet loyalty` and `billfleet sweep loyalty-expiry`. The figures are the worker's
+own, so that what a command shows is what the worker does.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from billfleet_contracts import DebtPolicy, ProgrammeRules
+from billfleet_db.loyalty import Lot
+from billfleet_workers.handlers.loyalty_points import (
+    Balance,
+    Book,
+    Earned,
+    ExpiryReport,
+    Standing,
+    balance,
+    earn,
+    sweep_expiry,
+)
+from billfleet_workers.main.parts import SOURCE, open_database
+from billfleet_workers.runtime.clock import SystemClock
+from billfleet_workers.settings import Settings
+
+__all__ = [
+    "Balance",
+    "Earned",
+    "ExpiryReport",
+    "balance_of",
+    "explain_purchase",
+    "sweep_loyalty_expiry",
+]
+
+
+async def sweep_loyalty_expiry(
+    settings: Settings,
+    *,
+    tenant: str | None = None,
+    dry_run: bool = False,
+    progress: Callable[[ExpiryReport], None] = lambda _: None,
+) -> ExpiryReport:
+    """Book the expiry of every lot whose time has come.
+
+    Raises:
+        billfleet_workers.runtime.errors.Unavailable: the database does not answer, or refuses us.
+    """
+    database = open_database(settings)
+    try:
+        return await sweep_expiry(
+            database,
+            SystemClock(),
+            tenant=tenant,
+            dry_run=dry_run,
+            source=f"{SOURCE}/sweep",
+            progress=progress,
+        )
+    finally:
+        await database.close()
+
+
+def balance_of(lots: Sequence[Lot], debt_points: int, at: datetime, debt: DebtPolicy) -> Balance:
+    """What a card with these lots has at that instant."""
+    return balance(Book({lot.lot_id: lot for lot in lots}, debt_points), at, debt)
+
+
+def explain_purchase(
+    rules: ProgrammeRules,
+    *,
+    amount_minor: int,
+    redeemed_minor: int,
+    store_id: str | None,
+    occurred_at: datetime,
+    time_zone: str,
+    tier: str | None,
+    earned_today: int,
+) -> Earned:
+    """What a purchase would earn, with each rule's part in words. Nothing is written.
+
+    Raises:
+        billfleet_workers.dates.UnknownZone: there is no such zone.
+        ValueError: more points than can be counted.
+    """
+    standing = Standing(store_id, occurred_at, time_zone, tier, earned_today)
+    return earn(rules, amount_minor, redeemed_minor, standing)
