@@ -108,7 +108,8 @@ def test_list_shows_depth_age_and_causes_and_disturbs_nothing(desk: Desk) -> Non
     for n in range(12):
         desk.bury(body_of(f"A-{n}"))
     desk.bury("\ufffd not even JSON", fingerprint="beef", reason="unreadable")
-    rebill, collect = desk.json("list")
+    listed = {one["queue"]: one for one in desk.json("list")}
+    rebill, collect = (listed[f"{desk.stack}-{name}-dlq"] for name in ("rebill", "collect"))
     assert (rebill["queue"], rebill["waiting"]) == (f"{desk.stack}-rebill-dlq", 13)
     assert {one["fingerprint"]: one["count"] for one in rebill["groups"]} == {
         "f00df00df00d": 12,

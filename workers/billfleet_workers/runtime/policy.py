@@ -11,7 +11,13 @@ from datetime import datetime
 import orjson
 
 from billfleet_contracts import CATALOGUE, QueueSpec
-from billfleet_workers.runtime.errors import DeliveryError, Permanent, Transient, Unavailable
+from billfleet_workers.runtime.errors import (
+    DeliveryError,
+    Misconfigured,
+    Permanent,
+    Transient,
+    Unavailable,
+)
 from billfleet_workers.runtime.handling import Finished
 from billfleet_workers.runtime.outcome import Done, Duplicate, Outcome, Poison, Retry
 from billfleet_workers.runtime.ports.dedupe import (
@@ -22,6 +28,7 @@ from billfleet_workers.runtime.ports.dedupe import (
 )
 
 LEASE_MARGIN_S = 1.0
+OUTAGE_RETRY_CAP_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +97,12 @@ def decide(
     if isinstance(result, Permanent):
         return Poison(reason, name)
     if isinstance(result, Unavailable):
-        # The message did nothing wrong: an outage never makes poison of it.
-        return Retry(backoff_s(receive_count, policy, jitter), reason, name)
+        # The message did nothing wrong: an outage never makes poison of it. The gate keeps it from
+        # being received while the outage lasts, so it need not stay away long; only what a probe
+        # does not see, a missing grant for example, is given more time.
+        is_seen_by_probe = not isinstance(result, Misconfigured)
+        cap_s = OUTAGE_RETRY_CAP_S if is_seen_by_probe else policy.backoff_cap_s
+        return Retry(min(cap_s, backoff_s(receive_count, policy, jitter)), reason, name)
     if isinstance(result, asyncio.CancelledError):
         return Retry(0.0, "handed back while draining", name)
     if receive_count >= policy.attempts_max:

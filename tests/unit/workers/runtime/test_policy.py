@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billfleet_contracts import QUEUES, QueueSpec
-from billfleet_workers.runtime.errors import Permanent, Transient, Unavailable
+from billfleet_workers.runtime.errors import Misconfigured, Permanent, Transient, Unavailable
 from billfleet_workers.runtime.fingerprint import fingerprint
 from billfleet_workers.runtime.handling import Finished
 from billfleet_workers.runtime.outcome import Done, Duplicate, Poison, Retry
@@ -52,7 +52,12 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
         (
             Unavailable("postgresql", "gone"),
             99,
-            Retry(900.0, "postgresql is unavailable: gone", "Unavailable"),
+            Retry(20.0, "postgresql is unavailable: gone", "Unavailable"),
+        ),
+        (
+            Misconfigured("postgresql", "no grant"),
+            99,
+            Retry(900.0, "postgresql is set up wrongly: no grant", "Misconfigured"),
         ),
         (
             asyncio.CancelledError(),
