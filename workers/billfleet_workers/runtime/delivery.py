@@ -28,7 +28,7 @@ from billfleet_workers.runtime.policy import decide
 from billfleet_workers.runtime.ports.queue import Received
 from billfleet_workers.runtime.recording import record
 from billfleet_workers.runtime.settling import settle
-from billfleet_workers.runtime.stage import Stage, Verb
+from billfleet_workers.runtime.stage import OnFailure, Stage, Verb
 from billfleet_workers.runtime.work_key import work_key
 
 CLAIMS_MAX = 25
@@ -41,9 +41,9 @@ class Life:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._admission = Admission(fifo=desk.fifo, tenant_max=desk.tenant_max)
-        self._claiming = self._stage(self._claim, CLAIMS_MAX)
-        self._completing = self._stage(self._complete, CLAIMS_MAX)
-        self._settling = self._stage(self._settle, SETTLES_MAX)
+        self._claiming = self._stage(self._claim, self._failed, CLAIMS_MAX)
+        self._completing = self._stage(self._complete, self._failed_to_complete, CLAIMS_MAX)
+        self._settling = self._stage(self._settle, self._failed, SETTLES_MAX)
         self._stages = (self._claiming, self._completing, self._settling)
         self._changed = asyncio.Event()
         self._in_flight = 0
@@ -140,10 +140,13 @@ class Life:
     def _failed(self, deliveries: Sequence[Delivery], error: Exception) -> None:
         """A defect took this batch. Its messages are in the queue and come back by themselves."""
         self._log.error("delivery_failed", error=f"{type(error).__name__}: {error}", exc_info=error)
-        lost = [one for delivery in deliveries for one in _with_followers(delivery)]
-        self._desk.heartbeat.forget(lost)
-        self._desk.tally.abandoned += len(lost)
-        self._leave(lost)
+        self._desk.heartbeat.forget(deliveries)
+        self._desk.tally.abandoned += len(deliveries)
+        self._leave(deliveries)
+
+    def _failed_to_complete(self, leaders: Sequence[Delivery], error: Exception) -> None:
+        """Only leaders are completed; their followers are lost with them."""
+        self._failed([one for leader in leaders for one in _with_followers(leader)], error)
 
     async def changed(self) -> None:
         """Wait until something has been settled."""
@@ -171,9 +174,9 @@ class Life:
             stage.abort()
         self.cancel_handlers()
 
-    def _stage(self, verb: Verb, size_max: int) -> Stage:
+    def _stage(self, verb: Verb, on_failure: OnFailure, size_max: int) -> Stage:
         desk = self._desk
-        return Stage(verb, self._failed, desk.clock, size_max=size_max, linger_s=desk.linger_s)
+        return Stage(verb, on_failure, desk.clock, size_max=size_max, linger_s=desk.linger_s)
 
 
 def decode_one(delivery: Delivery, desk: Desk) -> None:

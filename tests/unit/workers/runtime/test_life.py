@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from billfleet_contracts import RebillAccounts
 from billfleet_workers.runtime.consumer import Consumer
 from billfleet_workers.runtime.delivery import Life
@@ -232,3 +234,27 @@ async def test_a_defect_in_a_verb_takes_only_its_batch_and_is_counted() -> None:
     (delivery,) = await room.run_once()
     assert delivery.outcome is not None
     assert delivery.outcome.word == "done"
+
+
+@pytest.mark.parametrize(
+    ("port", "verb"), [("dedupe", "claim"), ("dedupe", "complete"), ("queue", "delete")]
+)
+async def test_a_defect_counts_a_message_and_its_duplicate_once_each(port: str, verb: str) -> None:
+    room = Room()
+    for _ in range(2):
+        room.send("A-1")
+    inside = getattr(room.desk, port)
+
+    class Broken:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(inside, name)
+
+    async def defect(*_: object) -> object:
+        raise RuntimeError("a defect")
+
+    broken = Broken()
+    setattr(broken, verb, defect)
+    setattr(room.desk, port, broken)
+    await room.run_once()
+    assert room.desk.tally.received == room.desk.tally.abandoned == 2
+    assert room.desk.heartbeat.watched == []
