@@ -4,6 +4,7 @@ The public door of this package: import from here and from nowhere deeper. It de
 alone, and must not know queues' clients, tables or workers.
 """
 
+from billfleet_contracts.avatars import AvatarImage, AvatarReady, AvatarRefused, ObjectStored
 from billfleet_contracts.billing import (
     AccountPeriod,
     AccountRebilled,
@@ -59,6 +60,7 @@ from billfleet_contracts.loyalty_rules import (
 )
 from billfleet_contracts.routes import DLQ_RETENTION_S, QueueSpec, Route, TopicSpec
 from billfleet_contracts.upcasts import Upcast
+from billfleet_contracts.webhooks import DeliverWebhook
 
 __all__ = [
     "ACCOUNT_PATTERN",
@@ -74,11 +76,15 @@ __all__ = [
     "AccountState",
     "AddPoints",
     "CancelTransaction",
+    "AvatarImage",
+    "AvatarReady",
+    "AvatarRefused",
     "Catalogue",
     "ChargeRef",
     "CollectPayments",
     "ContractError",
     "DebtPolicy",
+    "DeliverWebhook",
     "Earning",
     "Entry",
     "Envelope",
@@ -88,6 +94,7 @@ __all__ = [
     "IssueStamps",
     "LoyaltyRefused",
     "Multiplier",
+    "ObjectStored",
     "PaymentFailed",
     "PaymentReported",
     "PaymentSucceeded",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from billfleet_contracts.avatars import AvatarReady, AvatarRefused, ObjectStored
 from billfleet_contracts.billing import (
     AccountRebilled,
     CollectPayments,
@@ -36,6 +37,7 @@ from billfleet_contracts.loyalty import (
 )
 from billfleet_contracts.routes import QueueSpec, Route, TopicSpec
 from billfleet_contracts.upcasts import Upcast, Upcasts
+from billfleet_contracts.webhooks import DeliverWebhook
 
 QUEUES: Final[Mapping[str, QueueSpec]] = MappingProxyType(
     {
@@ -44,6 +46,12 @@ QUEUES: Final[Mapping[str, QueueSpec]] = MappingProxyType(
             QueueSpec(name="rebill", worker="rebill", visibility_timeout_s=60),
             QueueSpec(name="collect", worker="collect", visibility_timeout_s=120),
             QueueSpec(name="loyalty.fifo", worker="loyalty-points", fifo=True, group="subject"),
+            # An endpoint may be away for a day: its deliveries are tried that long, and their
+            # number is counted in the database and not by the queue.
+            QueueSpec(
+                name="webhooks", worker="webhooks", max_receive_count=30, retry_cap_s=10 * 3600
+            ),
+            QueueSpec(name="uploads", worker="avatar", visibility_timeout_s=120, form="s3"),
         )
     }
 )
@@ -151,6 +159,10 @@ CATALOGUE: Final = Catalogue(
         _to_topic(PointsReversed, "events"),
         _to_topic(PointsExpired, "events"),
         _to_topic(LoyaltyRefused, "events"),
+        _to_queue(DeliverWebhook, "webhooks", deadline_s=60),
+        _to_queue(ObjectStored, "uploads"),
+        _to_topic(AvatarReady, "events"),
+        _to_topic(AvatarRefused, "events"),
     )
 )
 
