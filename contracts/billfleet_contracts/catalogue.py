@@ -28,9 +28,11 @@ from billfleet_contracts.loyalty import (
     IssueStamps,
     LoyaltyRefused,
     PointsExpired,
+    PointsExpiring,
     PointsIssued,
     PointsRedeemed,
     PointsReversed,
+    ProjectTransactions,
     RedeemReward,
     SetProgramme,
     StampsIssued,
@@ -52,6 +54,7 @@ QUEUES: Final[Mapping[str, QueueSpec]] = MappingProxyType(
                 name="webhooks", worker="webhooks", max_receive_count=30, retry_cap_s=10 * 3600
             ),
             QueueSpec(name="uploads", worker="avatar", visibility_timeout_s=120, form="s3"),
+            QueueSpec(name="loyalty-view", worker="loyalty-view"),
         )
     }
 )
@@ -153,11 +156,13 @@ CATALOGUE: Final = Catalogue(
         _to_queue(RedeemReward, "loyalty.fifo"),
         _to_queue(CancelTransaction, "loyalty.fifo"),
         _to_queue(SetProgramme, "loyalty.fifo"),
+        _to_queue(ProjectTransactions, "loyalty-view"),
         _to_topic(PointsIssued, "events"),
         _to_topic(StampsIssued, "events"),
         _to_topic(PointsRedeemed, "events"),
         _to_topic(PointsReversed, "events"),
         _to_topic(PointsExpired, "events"),
+        _to_topic(PointsExpiring, "events"),
         _to_topic(LoyaltyRefused, "events"),
         _to_queue(DeliverWebhook, "webhooks", deadline_s=60),
         _to_queue(ObjectStored, "uploads"),
