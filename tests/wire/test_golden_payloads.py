@@ -65,6 +65,15 @@ HASHES = {
     "billfleet.loyalty.loyalty_refused.v1": (
         "99d0ac32781aae541b4d802d72c99fbcea9dcf35f99a9b025d6059debce3671f"
     ),
+    "billfleet.analytics.event_tracked.v1": (
+        "50852a595c5137b13969885fad328c0ed1401335c80c5bf7ce74c475456f969c"
+    ),
+    "billfleet.analytics.report_requested.v1": (
+        "297b0c030d328f0a01407d08cb2b4c87a6fefbec570d77b9db9dd83598fc67ac"
+    ),
+    "billfleet.analytics.report_ready.v1": (
+        "6dd320afb28656d9619dd2c24bde70cba1d61805a872657348069589d95de0cd"
+    ),
 }
 
 

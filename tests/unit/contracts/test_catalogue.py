@@ -45,6 +45,9 @@ def test_requests_travel_by_queue_to_their_worker_and_facts_by_topic() -> None:
         "points_reversed": (Route("topic", "events"), None),
         "points_expired": (Route("topic", "events"), None),
         "loyalty_refused": (Route("topic", "events"), None),
+        "event_tracked": (Route("queue", "analytics"), "analytics"),
+        "report_requested": (Route("queue", "reports"), "reports"),
+        "report_ready": (Route("topic", "events"), None),
     }
     assert {name: route_of(name) for name in CATALOGUE} == {
         name: entry.route for name, entry in CATALOGUE.items()
