@@ -28,9 +28,11 @@ from billfleet_contracts.loyalty import (
     IssueStamps,
     LoyaltyRefused,
     PointsExpired,
+    PointsExpiring,
     PointsIssued,
     PointsRedeemed,
     PointsReversed,
+    ProjectTransactions,
     RedeemReward,
     SetProgramme,
     StampsIssued,
@@ -47,6 +49,7 @@ QUEUES: Final[Mapping[str, QueueSpec]] = MappingProxyType(
             QueueSpec(name="loyalty.fifo", worker="loyalty-points", fifo=True, group="subject"),
             QueueSpec(name="analytics", worker="analytics"),
             QueueSpec(name="reports", worker="reports", visibility_timeout_s=300),
+            QueueSpec(name="loyalty-view", worker="loyalty-view"),
         )
     }
 )
@@ -148,11 +151,13 @@ CATALOGUE: Final = Catalogue(
         _to_queue(RedeemReward, "loyalty.fifo"),
         _to_queue(CancelTransaction, "loyalty.fifo"),
         _to_queue(SetProgramme, "loyalty.fifo"),
+        _to_queue(ProjectTransactions, "loyalty-view"),
         _to_topic(PointsIssued, "events"),
         _to_topic(StampsIssued, "events"),
         _to_topic(PointsRedeemed, "events"),
         _to_topic(PointsReversed, "events"),
         _to_topic(PointsExpired, "events"),
+        _to_topic(PointsExpiring, "events"),
         _to_topic(LoyaltyRefused, "events"),
         _to_queue(EventTracked, "analytics"),
         _to_queue(ReportRequested, "reports", deadline_s=600),
