@@ -4,6 +4,12 @@ The public door of this package: import from here and from nowhere deeper. It de
 alone, and must not know queues' clients, tables or workers.
 """
 
+from billfleet_contracts.analytics import (
+    EventTracked,
+    ReportPeriod,
+    ReportReady,
+    ReportRequested,
+)
 from billfleet_contracts.avatars import AvatarImage, AvatarReady, AvatarRefused, ObjectStored
 from billfleet_contracts.billing import (
     AccountPeriod,
@@ -91,6 +97,7 @@ __all__ = [
     "Entry",
     "Envelope",
     "Event",
+    "EventTracked",
     "Expiry",
     "InvalidEvent",
     "IssueStamps",
@@ -110,6 +117,9 @@ __all__ = [
     "QueueSpec",
     "RebillAccounts",
     "RedeemReward",
+    "ReportPeriod",
+    "ReportReady",
+    "ReportRequested",
     "Rounding",
     "Route",
     "SetProgramme",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from billfleet_contracts.analytics import EventTracked, ReportReady, ReportRequested
 from billfleet_contracts.avatars import AvatarReady, AvatarRefused, ObjectStored
 from billfleet_contracts.billing import (
     AccountRebilled,
@@ -54,6 +55,8 @@ QUEUES: Final[Mapping[str, QueueSpec]] = MappingProxyType(
                 name="webhooks", worker="webhooks", max_receive_count=30, retry_cap_s=10 * 3600
             ),
             QueueSpec(name="uploads", worker="avatar", visibility_timeout_s=120, form="s3"),
+            QueueSpec(name="analytics", worker="analytics"),
+            QueueSpec(name="reports", worker="reports", visibility_timeout_s=300),
             QueueSpec(name="loyalty-view", worker="loyalty-view"),
         )
     }
@@ -168,6 +171,9 @@ CATALOGUE: Final = Catalogue(
         _to_queue(ObjectStored, "uploads"),
         _to_topic(AvatarReady, "events"),
         _to_topic(AvatarRefused, "events"),
+        _to_queue(EventTracked, "analytics"),
+        _to_queue(ReportRequested, "reports", deadline_s=600),
+        _to_topic(ReportReady, "events"),
     )
 )
 

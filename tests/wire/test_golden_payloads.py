@@ -83,6 +83,15 @@ HASHES = {
     "billfleet.avatars.avatar_refused.v1": (
         "a68aeb7b8f926ffc33d5712cd48547cc754d9437098804a9bb84cae597d14729"
     ),
+    "billfleet.analytics.event_tracked.v1": (
+        "50852a595c5137b13969885fad328c0ed1401335c80c5bf7ce74c475456f969c"
+    ),
+    "billfleet.analytics.report_requested.v1": (
+        "297b0c030d328f0a01407d08cb2b4c87a6fefbec570d77b9db9dd83598fc67ac"
+    ),
+    "billfleet.analytics.report_ready.v1": (
+        "6dd320afb28656d9619dd2c24bde70cba1d61805a872657348069589d95de0cd"
+    ),
 }
 
 

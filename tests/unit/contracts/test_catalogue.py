@@ -51,6 +51,9 @@ def test_requests_travel_by_queue_to_their_worker_and_facts_by_topic() -> None:
         "object_stored": (Route("queue", "uploads"), "avatar"),
         "avatar_ready": (Route("topic", "events"), None),
         "avatar_refused": (Route("topic", "events"), None),
+        "event_tracked": (Route("queue", "analytics"), "analytics"),
+        "report_requested": (Route("queue", "reports"), "reports"),
+        "report_ready": (Route("topic", "events"), None),
     }
     assert {name: route_of(name) for name in CATALOGUE} == {
         name: entry.route for name, entry in CATALOGUE.items()
