@@ -57,7 +57,7 @@ from billfleet_contracts.loyalty_rules import (
     Tier,
     Tiers,
 )
-from billfleet_contracts.routes import DLQ_RETENTION_S, QueueSpec, Route, TopicSpec
+from billfleet_contracts.routes import DLQ_RETENTION_S, QueueSpec, Route, Subscription, TopicSpec
 from billfleet_contracts.upcasts import Upcast
 
 __all__ = [
@@ -104,6 +104,7 @@ __all__ = [
     "SetProgramme",
     "Stamps",
     "StampsIssued",
+    "Subscription",
     "TenantId",
     "Tier",
     "Tiers",

@@ -25,8 +25,19 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Subscription:
+    """What a queue hears of a topic: the event types that it wants, or all of them when empty.
+
+    `types` become the filter policy on the attribute `type`, so that SNS drops the rest.
+    """
+
+    topic: str
+    types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class QueueSpec:
-    """A queue, the worker that reads it, and its settings.
+    """A queue, the worker that reads it, its settings, and the topics that it hears.
 
     `group` says what MessageGroupId is made of: `tenant` gives each tenant its fair share,
     `subject` orders the messages about one subject of one tenant.
@@ -39,6 +50,7 @@ class QueueSpec:
     max_receive_count: int = 10
     retention_s: int = 14 * 24 * 3600
     group: Literal["tenant", "subject"] = "tenant"
+    subscribes: tuple[Subscription, ...] = ()
 
     @property
     def dlq_name(self) -> str:
@@ -58,11 +70,16 @@ class QueueSpec:
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """A topic that facts are published to; who subscribes is the stack's matter."""
+    """A topic that facts are published to. Queues say by `subscribes` what they hear of it.
+
+    `published_by` names an AWS service (`ses.amazonaws.com`) that publishes here in its own form:
+    its notifications are delivered whole, not raw.
+    """
 
     name: str
     fifo: bool = False
     group: Literal["tenant", "subject"] = "tenant"
+    published_by: str | None = None
 
     def physical_name(self, stack: str) -> str:
         """The topic's name in AWS."""

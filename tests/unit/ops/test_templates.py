@@ -2,9 +2,18 @@
 
 import pytest
 
-from billfleet_contracts import DLQ_RETENTION_S, QUEUES, TOPICS
-from billfleet_contracts.routes import QueueSpec
-from billfleet_ops.templates import TEMPLATE_NAMES, Place, Resource, resources_of, template_body
+from billfleet_contracts import DLQ_RETENTION_S, QUEUES, TOPICS, QueueSpec, Subscription, TopicSpec
+from billfleet_ops.aws_templates.document import rendered
+from billfleet_ops.aws_templates.generated import find_drift
+from billfleet_ops.aws_templates.messaging import messaging
+from billfleet_ops.templates import (
+    TEMPLATE_NAMES,
+    Place,
+    Resource,
+    resources_of,
+    template_body,
+    template_folder,
+)
 
 PLACE = Place(stack="shop", region="eu-central-1", account_id="123456789012")
 ARN = "arn:aws:sqs:eu-central-1:123456789012:"
@@ -87,3 +96,40 @@ def test_what_holds_work_is_kept_when_a_stack_is_deleted(name: str) -> None:
 @pytest.mark.parametrize("name", TEMPLATE_NAMES)
 def test_every_reference_of_a_template_is_resolved(name: str) -> None:
     assert "${" not in str([dict(resource.properties) for resource in resources_of(name, PLACE)])
+
+
+def test_the_generated_templates_are_those_that_are_committed() -> None:
+    assert find_drift(template_folder()) == []
+
+
+def test_a_queue_hears_of_its_topic_only_the_types_that_it_asks_for() -> None:
+    failed = "billfleet.billing.payment_failed.v1"
+    spec = QueueSpec(name="mail", worker="mail", subscribes=(Subscription("events", (failed,)),))
+    text = rendered(messaging({"mail": spec}, TOPICS), generator="a test")
+    declared = {part.logical_id: part.body for part in messaging({"mail": spec}, TOPICS).resources}
+    heard = declared["MailHearsEvents"]["Properties"]
+    assert heard["FilterPolicy"] == {"type": [failed]}
+    assert heard["RawMessageDelivery"] is True
+    senders = declared["MailQueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert senders[0]["Principal"] == {"Service": "sns.amazonaws.com"}
+    assert "MailDeadLetterQueuePolicy" in declared
+    assert '!Sub "arn:${AWS::Partition}:sns:' in text
+
+
+def test_a_queue_that_asks_for_what_its_topic_never_carries_is_refused() -> None:
+    wanted = "billfleet.billing.rebill_accounts.v1"
+    spec = QueueSpec(name="mail", worker="mail", subscribes=(Subscription("events", (wanted,)),))
+    with pytest.raises(ValueError, match="never carries billfleet"):
+        messaging({"mail": spec}, TOPICS)
+
+
+def test_a_service_publishes_whole_notifications_to_its_topic_and_s3_only_from_our_buckets() -> (
+    None
+):
+    topics = {"bounces": TopicSpec("bounces", published_by="ses.amazonaws.com")}
+    spec = QueueSpec(name="mail", worker="mail", subscribes=(Subscription("bounces"),))
+    declared = {part.logical_id: part.body for part in messaging({"mail": spec}, topics).resources}
+    assert declared["MailHearsBounces"]["Properties"]["RawMessageDelivery"] is False
+    assert "FilterPolicy" not in declared["MailHearsBounces"]["Properties"]
+    policy = declared["BouncesTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert policy[1]["Principal"] == {"Service": "ses.amazonaws.com"}
