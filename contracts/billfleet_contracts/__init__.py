@@ -57,6 +57,16 @@ from billfleet_contracts.loyalty_rules import (
     Tier,
     Tiers,
 )
+from billfleet_contracts.mail import (
+    DueBillsReady,
+    DueBillsRequested,
+    MailRefused,
+    MailSent,
+    OpenBill,
+    Recipient,
+    SendMail,
+    SnsNotification,
+)
 from billfleet_contracts.routes import DLQ_RETENTION_S, QueueSpec, Route, TopicSpec
 from billfleet_contracts.upcasts import Upcast
 
@@ -79,6 +89,8 @@ __all__ = [
     "CollectPayments",
     "ContractError",
     "DebtPolicy",
+    "DueBillsReady",
+    "DueBillsRequested",
     "Earning",
     "Entry",
     "Envelope",
@@ -87,7 +99,10 @@ __all__ = [
     "InvalidEvent",
     "IssueStamps",
     "LoyaltyRefused",
+    "MailRefused",
+    "MailSent",
     "Multiplier",
+    "OpenBill",
     "PaymentFailed",
     "PaymentReported",
     "PaymentSucceeded",
@@ -98,10 +113,13 @@ __all__ = [
     "ProgrammeRules",
     "QueueSpec",
     "RebillAccounts",
+    "Recipient",
     "RedeemReward",
     "Rounding",
     "Route",
+    "SendMail",
     "SetProgramme",
+    "SnsNotification",
     "Stamps",
     "StampsIssued",
     "TenantId",

@@ -34,6 +34,14 @@ from billfleet_contracts.loyalty import (
     SetProgramme,
     StampsIssued,
 )
+from billfleet_contracts.mail import (
+    DueBillsReady,
+    DueBillsRequested,
+    MailRefused,
+    MailSent,
+    SendMail,
+    SnsNotification,
+)
 from billfleet_contracts.routes import QueueSpec, Route, TopicSpec
 from billfleet_contracts.upcasts import Upcast, Upcasts
 
@@ -44,6 +52,10 @@ QUEUES: Final[Mapping[str, QueueSpec]] = MappingProxyType(
             QueueSpec(name="rebill", worker="rebill", visibility_timeout_s=60),
             QueueSpec(name="collect", worker="collect", visibility_timeout_s=120),
             QueueSpec(name="loyalty.fifo", worker="loyalty-points", fifo=True, group="subject"),
+            QueueSpec(name="due-bills", worker="email-due-bills", visibility_timeout_s=60),
+            # Waiting for a turn at the mail service is no failure: a mail may be received often.
+            QueueSpec(name="email", worker="email", visibility_timeout_s=120, max_receive_count=20),
+            QueueSpec(name="mail-feedback", worker="mail-feedback", visibility_timeout_s=60),
         )
     }
 )
@@ -151,6 +163,12 @@ CATALOGUE: Final = Catalogue(
         _to_topic(PointsReversed, "events"),
         _to_topic(PointsExpired, "events"),
         _to_topic(LoyaltyRefused, "events"),
+        _to_queue(DueBillsRequested, "due-bills"),
+        _to_topic(DueBillsReady, "events"),
+        _to_queue(SendMail, "email"),
+        _to_queue(SnsNotification, "mail-feedback"),
+        _to_topic(MailSent, "events"),
+        _to_topic(MailRefused, "events"),
     )
 )
 
