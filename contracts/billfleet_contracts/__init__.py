@@ -4,6 +4,12 @@ The public door of this package: import from here and from nowhere deeper. It de
 alone, and must not know queues' clients, tables or workers.
 """
 
+from billfleet_contracts.analytics import (
+    EventTracked,
+    ReportPeriod,
+    ReportReady,
+    ReportRequested,
+)
 from billfleet_contracts.billing import (
     AccountPeriod,
     AccountRebilled,
@@ -97,6 +103,7 @@ __all__ = [
     "Entry",
     "Envelope",
     "Event",
+    "EventTracked",
     "Expiry",
     "InvalidEvent",
     "IssueStamps",
@@ -119,6 +126,9 @@ __all__ = [
     "RebillAccounts",
     "Recipient",
     "RedeemReward",
+    "ReportPeriod",
+    "ReportReady",
+    "ReportRequested",
     "Rounding",
     "Route",
     "SendMail",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from billfleet_contracts.analytics import EventTracked, ReportReady, ReportRequested
 from billfleet_contracts.billing import (
     AccountRebilled,
     CollectPayments,
@@ -54,6 +55,8 @@ QUEUES: Final[Mapping[str, QueueSpec]] = MappingProxyType(
             QueueSpec(name="rebill", worker="rebill", visibility_timeout_s=60),
             QueueSpec(name="collect", worker="collect", visibility_timeout_s=120),
             QueueSpec(name="loyalty.fifo", worker="loyalty-points", fifo=True, group="subject"),
+            QueueSpec(name="analytics", worker="analytics"),
+            QueueSpec(name="reports", worker="reports", visibility_timeout_s=300),
             QueueSpec(name="loyalty-view", worker="loyalty-view"),
             QueueSpec(name="due-bills", worker="email-due-bills", visibility_timeout_s=60),
             # Waiting for a turn at the mail service is no failure: a mail may be received often.
@@ -168,6 +171,9 @@ CATALOGUE: Final = Catalogue(
         _to_topic(PointsExpired, "events"),
         _to_topic(PointsExpiring, "events"),
         _to_topic(LoyaltyRefused, "events"),
+        _to_queue(EventTracked, "analytics"),
+        _to_queue(ReportRequested, "reports", deadline_s=600),
+        _to_topic(ReportReady, "events"),
         _to_queue(DueBillsRequested, "due-bills"),
         _to_topic(DueBillsReady, "events"),
         _to_queue(SendMail, "email"),
