@@ -10,6 +10,7 @@ from billfleet_contracts.analytics import (
     ReportReady,
     ReportRequested,
 )
+from billfleet_contracts.avatars import AvatarImage, AvatarReady, AvatarRefused, ObjectStored
 from billfleet_contracts.billing import (
     AccountPeriod,
     AccountRebilled,
@@ -77,6 +78,7 @@ from billfleet_contracts.mail import (
 )
 from billfleet_contracts.routes import DLQ_RETENTION_S, QueueSpec, Route, TopicSpec
 from billfleet_contracts.upcasts import Upcast
+from billfleet_contracts.webhooks import DeliverWebhook
 
 __all__ = [
     "ACCOUNT_PATTERN",
@@ -91,12 +93,16 @@ __all__ = [
     "AccountRebilled",
     "AccountState",
     "AddPoints",
+    "AvatarImage",
+    "AvatarReady",
+    "AvatarRefused",
     "CancelTransaction",
     "Catalogue",
     "ChargeRef",
     "CollectPayments",
     "ContractError",
     "DebtPolicy",
+    "DeliverWebhook",
     "DueBillsReady",
     "DueBillsRequested",
     "Earning",
@@ -111,6 +117,7 @@ __all__ = [
     "MailRefused",
     "MailSent",
     "Multiplier",
+    "ObjectStored",
     "OpenBill",
     "PaymentFailed",
     "PaymentReported",

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from billfleet_contracts.analytics import EventTracked, ReportReady, ReportRequested
+from billfleet_contracts.avatars import AvatarReady, AvatarRefused, ObjectStored
 from billfleet_contracts.billing import (
     AccountRebilled,
     CollectPayments,
@@ -47,6 +48,7 @@ from billfleet_contracts.mail import (
 )
 from billfleet_contracts.routes import QueueSpec, Route, TopicSpec
 from billfleet_contracts.upcasts import Upcast, Upcasts
+from billfleet_contracts.webhooks import DeliverWebhook
 
 QUEUES: Final[Mapping[str, QueueSpec]] = MappingProxyType(
     {
@@ -55,6 +57,12 @@ QUEUES: Final[Mapping[str, QueueSpec]] = MappingProxyType(
             QueueSpec(name="rebill", worker="rebill", visibility_timeout_s=60),
             QueueSpec(name="collect", worker="collect", visibility_timeout_s=120),
             QueueSpec(name="loyalty.fifo", worker="loyalty-points", fifo=True, group="subject"),
+            # An endpoint may be away for a day: its deliveries are tried that long, and their
+            # number is counted in the database and not by the queue.
+            QueueSpec(
+                name="webhooks", worker="webhooks", max_receive_count=30, retry_cap_s=10 * 3600
+            ),
+            QueueSpec(name="uploads", worker="avatar", visibility_timeout_s=120, form="s3"),
             QueueSpec(name="analytics", worker="analytics"),
             QueueSpec(name="reports", worker="reports", visibility_timeout_s=300),
             QueueSpec(name="loyalty-view", worker="loyalty-view"),
@@ -171,6 +179,10 @@ CATALOGUE: Final = Catalogue(
         _to_topic(PointsExpired, "events"),
         _to_topic(PointsExpiring, "events"),
         _to_topic(LoyaltyRefused, "events"),
+        _to_queue(DeliverWebhook, "webhooks", deadline_s=60),
+        _to_queue(ObjectStored, "uploads"),
+        _to_topic(AvatarReady, "events"),
+        _to_topic(AvatarRefused, "events"),
         _to_queue(EventTracked, "analytics"),
         _to_queue(ReportRequested, "reports", deadline_s=600),
         _to_topic(ReportReady, "events"),

@@ -71,6 +71,18 @@ HASHES = {
     "billfleet.loyalty.loyalty_refused.v1": (
         "99d0ac32781aae541b4d802d72c99fbcea9dcf35f99a9b025d6059debce3671f"
     ),
+    "billfleet.webhooks.deliver_webhook.v1": (
+        "f25ce0e5dbbb706e7a753906e06befb5ff25aefb65402ff3f6f4418acf32986c"
+    ),
+    "billfleet.avatars.object_stored.v1": (
+        "94d9ed8fe53262ed81d5fb632e1831822e7d70b1c4215d0d47ec0c93c87e7ef0"
+    ),
+    "billfleet.avatars.avatar_ready.v1": (
+        "2fa21ad69b3c7d92d3a0509c31d8fe6f5e8ce1fdbf2b3d8d478490ef8ac54130"
+    ),
+    "billfleet.avatars.avatar_refused.v1": (
+        "a68aeb7b8f926ffc33d5712cd48547cc754d9437098804a9bb84cae597d14729"
+    ),
     "billfleet.analytics.event_tracked.v1": (
         "50852a595c5137b13969885fad328c0ed1401335c80c5bf7ce74c475456f969c"
     ),
