@@ -11,6 +11,9 @@ from typing import Literal
 
 DLQ_RETENTION_S = 14 * 24 * 3600
 
+Form = Literal["envelope", "sns", "s3"]
+"""What a queue's bodies look like: our envelope, or what Amazon SNS or S3 itself writes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -40,7 +43,9 @@ class QueueSpec:
     """A queue, the worker that reads it, its settings, and the topics that it hears.
 
     `group` says what MessageGroupId is made of: `tenant` gives each tenant its fair share,
-    `subject` orders the messages about one subject of one tenant.
+    `subject` orders the messages about one subject of one tenant. `form` says what its bodies
+    look like; `forms.decoder_of` reads them. In a foreign form they come from the topic or the
+    bucket that is called like the queue. `retry_cap_s` is the longest wait between two tries.
     """
 
     name: str
@@ -51,6 +56,8 @@ class QueueSpec:
     retention_s: int = 14 * 24 * 3600
     group: Literal["tenant", "subject"] = "tenant"
     subscribes: tuple[Subscription, ...] = ()
+    form: Form = "envelope"
+    retry_cap_s: int = 900
 
     @property
     def dlq_name(self) -> str:
@@ -70,16 +77,11 @@ class QueueSpec:
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """A topic that facts are published to. Queues say by `subscribes` what they hear of it.
-
-    `published_by` names an AWS service (`ses.amazonaws.com`) that publishes here in its own form:
-    its notifications are delivered whole, not raw.
-    """
+    """A topic that facts are published to. Queues say by `subscribes` what they hear of it."""
 
     name: str
     fifo: bool = False
     group: Literal["tenant", "subject"] = "tenant"
-    published_by: str | None = None
 
     def physical_name(self, stack: str) -> str:
         """The topic's name in AWS."""

@@ -7,9 +7,11 @@ timeout, which are the catalogue's.
 
 from collections.abc import Iterator, Mapping
 
-from billfleet_contracts import CATALOGUE, DLQ_RETENTION_S, QueueSpec, Subscription, TopicSpec
+from billfleet_contracts import CATALOGUE, DLQ_RETENTION_S, QueueSpec, TopicSpec
 from billfleet_ops.aws_templates.document import Part, Template, Tree, attribute, ref, sub
 
+SNS = "sns.amazonaws.com"
+S3 = "s3.amazonaws.com"
 LONG_POLL_S = 20
 MESSAGE_BYTES_MAX = 1024 * 1024
 LETTERS_HIDDEN_S = 30
@@ -138,11 +140,9 @@ def _order(spec: QueueSpec) -> Tree:
 
 def _topic(spec: TopicSpec) -> Tree:
     order = {"FifoTopic": True} if spec.fifo else {}
-    # The key that AWS owns cannot be used by another service; such a topic carries no secrets.
-    key = {} if spec.published_by else {"KmsMasterKeyId": "alias/aws/sns"}
     named = f"billfleet {spec.name.removesuffix('.fifo')}"
     name = {"TopicName": sub(f"${{Stack}}-{spec.name}"), "DisplayName": named}
-    return _kept("AWS::SNS::Topic", {**name, **order, **key})
+    return _kept("AWS::SNS::Topic", {**name, **order, "KmsMasterKeyId": "alias/aws/sns"})
 
 
 def _kept(kind: str, properties: Tree) -> Tree:
@@ -188,11 +188,14 @@ def _only_tls(action: str = "sqs:*", resource: object = "*") -> Tree:
 
 
 def _senders(spec: QueueSpec, topics: Mapping[str, TopicSpec]) -> list[Tree]:
-    """The AWS services that may send to the queue: SNS for its topics, S3 for our buckets."""
+    """What may send to the queue from outside: its topics, and what a foreign form comes from."""
     senders = _topics_may_send(spec, queue_id(spec), topics)
-    if getattr(spec, "form", "envelope") == "s3":
-        buckets: list[object] = [sub(f"{ARN}:s3:::${{Stack}}-*")]
-        senders.append(_may_send("BucketsMaySend", queue_id(spec), "s3.amazonaws.com", buckets))
+    if spec.form == "sns":
+        origin: list[object] = [sub(topic_arn(spec.name))]
+        senders.append(_may_send("ItsTopicMaySend", queue_id(spec), SNS, origin))
+    if spec.form == "s3":
+        origin = [sub(f"{ARN}:s3:::${{Stack}}-{spec.name}")]
+        senders.append(_may_send("ItsBucketMaySend", queue_id(spec), S3, origin))
     return senders
 
 
@@ -200,7 +203,7 @@ def _topics_may_send(
     spec: QueueSpec, logical_id: str, topics: Mapping[str, TopicSpec]
 ) -> list[Tree]:
     heard: list[object] = [sub(topic_arn(topics[one.topic].name)) for one in spec.subscribes]
-    return [_may_send("TopicsMaySend", logical_id, "sns.amazonaws.com", heard)] if heard else []
+    return [_may_send("TopicsMaySend", logical_id, SNS, heard)] if heard else []
 
 
 def _may_send(sid: str, logical_id: str, service: str, arns: list[object]) -> Tree:
@@ -228,18 +231,7 @@ def _topic_policy(spec: TopicSpec) -> Part:
         "Action": [f"sns:{action}" for action in actions],
         "Resource": topic,
     }
-    statements: list[Tree] = [owner]
-    if spec.published_by:
-        service = {
-            "Sid": "ServiceMayPublish",
-            "Effect": "Allow",
-            "Principal": {"Service": spec.published_by},
-            "Action": "sns:Publish",
-            "Resource": topic,
-            "Condition": {"StringEquals": {"aws:SourceAccount": ref("AWS::AccountId")}},
-        }
-        statements.append(service)
-    statements.append(_only_tls("sns:Publish", topic))
+    statements = [owner, _only_tls("sns:Publish", topic)]
     first = "TopicRefusesPlainHttp" if spec.name == "events" else f"{topic_id(spec.name)}Policy"
     return Part(first, _policy("AWS::SNS::TopicPolicy", [topic], statements))
 
@@ -249,13 +241,12 @@ def _subscriptions(
 ) -> Iterator[Part]:
     for spec in queues.values():
         for heard in spec.subscribes:
-            refuse_unheard(heard)
             topic = topics[heard.topic]
             properties: Tree = {
                 "TopicArn": ref(topic_id(topic.name)),
                 "Protocol": "sqs",
                 "Endpoint": attribute(queue_id(spec)),
-                "RawMessageDelivery": topic.published_by is None,
+                "RawMessageDelivery": True,
             }
             if heard.types:
                 properties["FilterPolicyScope"] = "MessageAttributes"
@@ -264,17 +255,6 @@ def _subscriptions(
             properties["RedrivePolicy"] = {"deadLetterTargetArn": attribute(letters_id(spec))}
             body = {"Type": "AWS::SNS::Subscription", "Properties": properties}
             yield Part(f"{pascal(spec.name)}Hears{pascal(topic.name)}", body)
-
-
-def refuse_unheard(heard: Subscription) -> None:
-    """Raise ValueError where a subscription names a type that its topic never carries."""
-    carried = {
-        entry.type
-        for entry in CATALOGUE.values()
-        if entry.route.kind == "topic" and entry.route.name == heard.topic
-    }
-    if unheard := sorted(set(heard.types) - carried):
-        raise ValueError(f"the topic {heard.topic} never carries {', '.join(unheard)}")
 
 
 def _queue_outputs(spec: QueueSpec) -> dict[str, Tree]:

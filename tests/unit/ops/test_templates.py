@@ -2,10 +2,10 @@
 
 import pytest
 
-from billfleet_contracts import DLQ_RETENTION_S, QUEUES, TOPICS, QueueSpec, Subscription, TopicSpec
-from billfleet_ops.aws_templates.document import rendered
+from billfleet_contracts import DLQ_RETENTION_S, QUEUES, TOPICS, QueueSpec, Subscription
+from billfleet_ops.aws_templates.document import rendered, sub
 from billfleet_ops.aws_templates.generated import find_drift
-from billfleet_ops.aws_templates.messaging import messaging
+from billfleet_ops.aws_templates.messaging import messaging, topic_arn
 from billfleet_ops.templates import (
     TEMPLATE_NAMES,
     Place,
@@ -70,8 +70,7 @@ def test_no_queue_and_no_topic_is_promised_that_the_catalogue_does_not_know() ->
 
 
 def test_the_dedupe_table_has_the_key_and_the_expiry_that_the_store_uses() -> None:
-    (table,) = _by_name("AWS::DynamoDB::Table", "TableName").values()
-    assert table.properties["TableName"] == "shop-dedupe"
+    table = _by_name("AWS::DynamoDB::Table", "TableName")["shop-dedupe"]
     assert table.properties["KeySchema"] == [{"AttributeName": "pk", "KeyType": "HASH"}]
     assert table.properties["AttributeDefinitions"] == [
         {"AttributeName": "pk", "AttributeType": "S"}
@@ -82,6 +81,24 @@ def test_the_dedupe_table_has_the_key_and_the_expiry_that_the_store_uses() -> No
     recovery = table.properties["PointInTimeRecoverySpecification"]
     assert recovery == {"PointInTimeRecoveryEnabled": True}
     assert table.properties["SSESpecification"] == {"SSEEnabled": True}
+
+
+def test_loyalty_transactions_are_found_by_id_and_in_time_order_by_customer_and_by_card() -> None:
+    table = _by_name("AWS::DynamoDB::Table", "TableName")["shop-loyalty-transactions"]
+    assert table.properties["KeySchema"] == [{"AttributeName": "TransactionId", "KeyType": "HASH"}]
+    assert {
+        index["IndexName"]: [key["AttributeName"] for key in index["KeySchema"]]
+        for index in table.properties["GlobalSecondaryIndexes"]
+    } == {"by-customer": ["CustomerId", "Timestamp"], "by-card": ["CardId", "Timestamp"]}
+    ttl = table.properties["TimeToLiveSpecification"]
+    assert ttl == {"AttributeName": "ExpiresAt", "Enabled": True}
+
+
+def test_the_audit_table_is_read_by_tenant_in_time_order_and_forgets() -> None:
+    table = _by_name("AWS::DynamoDB::Table", "TableName")["shop-audit"]
+    assert [key["AttributeName"] for key in table.properties["KeySchema"]] == ["Tenant", "At"]
+    ttl = table.properties["TimeToLiveSpecification"]
+    assert ttl == {"AttributeName": "ExpiresAt", "Enabled": True}
 
 
 @pytest.mark.parametrize("name", TEMPLATE_NAMES)
@@ -116,20 +133,20 @@ def test_a_queue_hears_of_its_topic_only_the_types_that_it_asks_for() -> None:
     assert '!Sub "arn:${AWS::Partition}:sns:' in text
 
 
-def test_a_queue_that_asks_for_what_its_topic_never_carries_is_refused() -> None:
-    wanted = "billfleet.billing.rebill_accounts.v1"
-    spec = QueueSpec(name="mail", worker="mail", subscribes=(Subscription("events", (wanted,)),))
-    with pytest.raises(ValueError, match="never carries billfleet"):
-        messaging({"mail": spec}, TOPICS)
+@pytest.mark.parametrize("spec", QUEUES.values(), ids=list(QUEUES))
+def test_a_queue_hears_only_of_topics_that_exist(spec: QueueSpec) -> None:
+    assert {heard.topic for heard in spec.subscribes} <= set(TOPICS)
 
 
-def test_a_service_publishes_whole_notifications_to_its_topic_and_s3_only_from_our_buckets() -> (
-    None
-):
-    topics = {"bounces": TopicSpec("bounces", published_by="ses.amazonaws.com")}
-    spec = QueueSpec(name="mail", worker="mail", subscribes=(Subscription("bounces"),))
-    declared = {part.logical_id: part.body for part in messaging({"mail": spec}, topics).resources}
-    assert declared["MailHearsBounces"]["Properties"]["RawMessageDelivery"] is False
-    assert "FilterPolicy" not in declared["MailHearsBounces"]["Properties"]
-    policy = declared["BouncesTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
-    assert policy[1]["Principal"] == {"Service": "ses.amazonaws.com"}
+def test_a_foreign_form_comes_from_the_topic_or_bucket_of_the_queues_name() -> None:
+    notices = QueueSpec(name="bounces", worker="mail", form="sns")
+    objects = QueueSpec(name="uploads", worker="avatar", form="s3")
+    template = messaging({"bounces": notices, "uploads": objects}, TOPICS)
+    declared = {part.logical_id: part.body for part in template.resources}
+
+    def origin(policy: str) -> object:
+        statements = declared[policy]["Properties"]["PolicyDocument"]["Statement"]
+        return statements[0]["Condition"]["ArnLike"]["aws:SourceArn"]
+
+    assert origin("BouncesQueuePolicy") == [sub(topic_arn("bounces"))]
+    assert origin("UploadsQueuePolicy") == [sub("arn:${AWS::Partition}:s3:::${Stack}-uploads")]
