@@ -66,7 +66,17 @@ from billfleet_contracts.loyalty_rules import (
     Tier,
     Tiers,
 )
-from billfleet_contracts.routes import DLQ_RETENTION_S, QueueSpec, Route, TopicSpec
+from billfleet_contracts.mail import (
+    DueBillsReady,
+    DueBillsRequested,
+    MailRefused,
+    MailSent,
+    OpenBill,
+    Recipient,
+    SendMail,
+    SnsNotification,
+)
+from billfleet_contracts.routes import DLQ_RETENTION_S, QueueSpec, Route, Subscription, TopicSpec
 from billfleet_contracts.upcasts import Upcast
 from billfleet_contracts.webhooks import DeliverWebhook
 
@@ -93,6 +103,8 @@ __all__ = [
     "ContractError",
     "DebtPolicy",
     "DeliverWebhook",
+    "DueBillsReady",
+    "DueBillsRequested",
     "Earning",
     "Entry",
     "Envelope",
@@ -102,8 +114,11 @@ __all__ = [
     "InvalidEvent",
     "IssueStamps",
     "LoyaltyRefused",
+    "MailRefused",
+    "MailSent",
     "Multiplier",
     "ObjectStored",
+    "OpenBill",
     "PaymentFailed",
     "PaymentReported",
     "PaymentSucceeded",
@@ -116,15 +131,19 @@ __all__ = [
     "ProjectTransactions",
     "QueueSpec",
     "RebillAccounts",
+    "Recipient",
     "RedeemReward",
     "ReportPeriod",
     "ReportReady",
     "ReportRequested",
     "Rounding",
     "Route",
+    "SendMail",
     "SetProgramme",
+    "SnsNotification",
     "Stamps",
     "StampsIssued",
+    "Subscription",
     "TenantId",
     "Tier",
     "Tiers",

@@ -92,6 +92,24 @@ HASHES = {
     "billfleet.analytics.report_ready.v1": (
         "6dd320afb28656d9619dd2c24bde70cba1d61805a872657348069589d95de0cd"
     ),
+    "billfleet.mail.due_bills_ready.v1": (
+        "46923fe8c66ae113f1a18b8d955b70bc7f3e22cc067f3e93f963eb2b4b0a2810"
+    ),
+    "billfleet.mail.due_bills_requested.v1": (
+        "2db6fca294f58e1368f5226fa137ba4dcfdeba84e1d4e52865ecd516d4caff2c"
+    ),
+    "billfleet.mail.mail_refused.v1": (
+        "9f5f77ff568e2656403e094c93a44ff2f66f431a6bcb57736f8e1e57eb48a61a"
+    ),
+    "billfleet.mail.mail_sent.v1": (
+        "eb0a9ed2e9879dbeb82814617615d6f6775c514aefe08ee67f32b1e4124275db"
+    ),
+    "billfleet.mail.send_mail.v1": (
+        "0b47cb52b0868134cdfba18436cdd0d8418ed456a0e69db872e613b4bcd6c244"
+    ),
+    "billfleet.mail.sns_notification.v1": (
+        "14362f61e975a8ccbc8f08809e66e2828d7bd301a7f70aa16446ab529a0c70c1"
+    ),
 }
 
 
