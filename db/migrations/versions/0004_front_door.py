@@ -8,7 +8,7 @@ from alembic import op
 from billfleet_db.scripts import run_scripts
 
 revision = "0004"
-down_revision = "0003"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 
