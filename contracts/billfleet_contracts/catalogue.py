@@ -27,9 +27,11 @@ from billfleet_contracts.loyalty import (
     IssueStamps,
     LoyaltyRefused,
     PointsExpired,
+    PointsExpiring,
     PointsIssued,
     PointsRedeemed,
     PointsReversed,
+    ProjectTransactions,
     RedeemReward,
     SetProgramme,
     StampsIssued,
@@ -44,6 +46,7 @@ QUEUES: Final[Mapping[str, QueueSpec]] = MappingProxyType(
             QueueSpec(name="rebill", worker="rebill", visibility_timeout_s=60),
             QueueSpec(name="collect", worker="collect", visibility_timeout_s=120),
             QueueSpec(name="loyalty.fifo", worker="loyalty-points", fifo=True, group="subject"),
+            QueueSpec(name="loyalty-view", worker="loyalty-view"),
         )
     }
 )
@@ -145,11 +148,13 @@ CATALOGUE: Final = Catalogue(
         _to_queue(RedeemReward, "loyalty.fifo"),
         _to_queue(CancelTransaction, "loyalty.fifo"),
         _to_queue(SetProgramme, "loyalty.fifo"),
+        _to_queue(ProjectTransactions, "loyalty-view"),
         _to_topic(PointsIssued, "events"),
         _to_topic(StampsIssued, "events"),
         _to_topic(PointsRedeemed, "events"),
         _to_topic(PointsReversed, "events"),
         _to_topic(PointsExpired, "events"),
+        _to_topic(PointsExpiring, "events"),
         _to_topic(LoyaltyRefused, "events"),
     )
 )

@@ -62,6 +62,12 @@ HASHES = {
     "billfleet.loyalty.points_expired.v1": (
         "85117f9c1d90fee7dcbadc9b563ae2b9bbe1f2ed96ede0bfd88d7eaee2861b29"
     ),
+    "billfleet.loyalty.project_transactions.v1": (
+        "bb3448ef3093f7da39fbe87a5456276df6f7d3b548f7e2020e8aa9ff25ab7ad0"
+    ),
+    "billfleet.loyalty.points_expiring.v1": (
+        "96d50fb58b657827d3278246c2f90693e3cd98e8cc37d3473ddc41a21941eba9"
+    ),
     "billfleet.loyalty.loyalty_refused.v1": (
         "99d0ac32781aae541b4d802d72c99fbcea9dcf35f99a9b025d6059debce3671f"
     ),

@@ -39,11 +39,13 @@ def test_requests_travel_by_queue_to_their_worker_and_facts_by_topic() -> None:
         "redeem_reward": (Route("queue", "loyalty.fifo"), "loyalty-points"),
         "cancel_transaction": (Route("queue", "loyalty.fifo"), "loyalty-points"),
         "set_programme": (Route("queue", "loyalty.fifo"), "loyalty-points"),
+        "project_transactions": (Route("queue", "loyalty-view"), "loyalty-view"),
         "points_issued": (Route("topic", "events"), None),
         "stamps_issued": (Route("topic", "events"), None),
         "points_redeemed": (Route("topic", "events"), None),
         "points_reversed": (Route("topic", "events"), None),
         "points_expired": (Route("topic", "events"), None),
+        "points_expiring": (Route("topic", "events"), None),
         "loyalty_refused": (Route("topic", "events"), None),
     }
     assert {name: route_of(name) for name in CATALOGUE} == {
