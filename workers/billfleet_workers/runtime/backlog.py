@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from billfleet_workers.runtime.clock import Clock
-from billfleet_workers.runtime.errors import Unavailable
+from billfleet_workers.runtime.errors import DeliveryError
 from billfleet_workers.runtime.ports.metrics import Gauge, Metrics
 
 EVERY_S = 15.0
@@ -60,7 +60,7 @@ class BacklogWatch:
         while True:
             try:
                 await self.look()
-            except Unavailable as error:
+            except DeliveryError as error:
                 self._log.warning("backlog_unknown", reason=error.reason)
             await self._clock.sleep(EVERY_S)
 

@@ -15,7 +15,7 @@ import structlog
 
 from billfleet_workers.runtime.clock import Clock
 from billfleet_workers.runtime.consumer import Consumer
-from billfleet_workers.runtime.errors import Unavailable
+from billfleet_workers.runtime.errors import DeliveryError
 from billfleet_workers.runtime.in_flight import Delivery
 from billfleet_workers.runtime.ports.metrics import Metrics
 from billfleet_workers.runtime.setbacks import Setback
@@ -114,7 +114,7 @@ class Beats:
             )
         try:
             await self._send(beat)
-        except Unavailable as error:
+        except DeliveryError as error:
             if not self._is_missing:
                 self._log.warning("beat_missed", reason=error.reason)
             self._is_missing = True
