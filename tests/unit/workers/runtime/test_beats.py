@@ -27,7 +27,11 @@ def laid(room: Room) -> tuple[Consumer, Beats, Heard]:
     vitals = Vitals([consumer], room.desk.gate, room.clock, room.metrics)
     identity = Identity("w-1", "here", 1, "1.0", ("rebill",), room.clock.now())
     heard = Heard()
-    return consumer, Beats(identity, vitals, [consumer], room.clock, room.metrics, heard.send), heard
+    return (
+        consumer,
+        Beats(identity, vitals, [consumer], room.clock, room.metrics, heard.send),
+        heard,
+    )
 
 
 async def test_a_beat_names_what_is_at_work_with_its_age() -> None:
