@@ -16,6 +16,7 @@ from billfleet_contracts.billing import (
     RebillAccounts,
 )
 from billfleet_contracts.catalogue import CATALOGUE, QUEUES, TOPICS, Catalogue, Entry, route_of
+from billfleet_contracts.claim_check import Pointer, read_pointer
 from billfleet_contracts.codec import decode, encode, payload_hash, wrap
 from billfleet_contracts.envelope import Envelope
 from billfleet_contracts.errors import (
@@ -24,6 +25,7 @@ from billfleet_contracts.errors import (
     UndecodableBody,
     UnknownType,
     UnknownVersion,
+    UnredeemedClaimCheck,
 )
 from billfleet_contracts.event import Event
 from billfleet_contracts.fields import (
@@ -93,13 +95,14 @@ __all__ = [
     "PaymentFailed",
     "PaymentReported",
     "PaymentSucceeded",
+    "Pointer",
     "PointsExpired",
     "PointsExpiring",
     "PointsIssued",
     "PointsRedeemed",
     "PointsReversed",
-    "ProjectTransactions",
     "ProgrammeRules",
+    "ProjectTransactions",
     "QueueSpec",
     "RebillAccounts",
     "RedeemReward",
@@ -115,10 +118,12 @@ __all__ = [
     "UndecodableBody",
     "UnknownType",
     "UnknownVersion",
+    "UnredeemedClaimCheck",
     "Upcast",
     "decode",
     "encode",
     "payload_hash",
+    "read_pointer",
     "route_of",
     "wrap",
 ]
