@@ -4,6 +4,13 @@ The public door of this package: import from here and from nowhere deeper. It de
 alone, and must not know queues' clients, tables or workers.
 """
 
+from billfleet_contracts.analytics import (
+    EventTracked,
+    ReportPeriod,
+    ReportReady,
+    ReportRequested,
+)
+from billfleet_contracts.avatars import AvatarImage, AvatarReady, AvatarRefused, ObjectStored
 from billfleet_contracts.billing import (
     AccountPeriod,
     AccountRebilled,
@@ -61,8 +68,19 @@ from billfleet_contracts.loyalty_rules import (
     Tier,
     Tiers,
 )
-from billfleet_contracts.routes import DLQ_RETENTION_S, QueueSpec, Route, TopicSpec
+from billfleet_contracts.mail import (
+    DueBillsReady,
+    DueBillsRequested,
+    MailRefused,
+    MailSent,
+    OpenBill,
+    Recipient,
+    SendMail,
+    SnsNotification,
+)
+from billfleet_contracts.routes import DLQ_RETENTION_S, QueueSpec, Route, Subscription, TopicSpec
 from billfleet_contracts.upcasts import Upcast
+from billfleet_contracts.webhooks import DeliverWebhook
 
 __all__ = [
     "ACCOUNT_PATTERN",
@@ -77,21 +95,32 @@ __all__ = [
     "AccountRebilled",
     "AccountState",
     "AddPoints",
+    "AvatarImage",
+    "AvatarReady",
+    "AvatarRefused",
     "CancelTransaction",
     "Catalogue",
     "ChargeRef",
     "CollectPayments",
     "ContractError",
     "DebtPolicy",
+    "DeliverWebhook",
+    "DueBillsReady",
+    "DueBillsRequested",
     "Earning",
     "Entry",
     "Envelope",
     "Event",
+    "EventTracked",
     "Expiry",
     "InvalidEvent",
     "IssueStamps",
     "LoyaltyRefused",
+    "MailRefused",
+    "MailSent",
     "Multiplier",
+    "ObjectStored",
+    "OpenBill",
     "PaymentFailed",
     "PaymentReported",
     "PaymentSucceeded",
@@ -105,12 +134,19 @@ __all__ = [
     "ProjectTransactions",
     "QueueSpec",
     "RebillAccounts",
+    "Recipient",
     "RedeemReward",
+    "ReportPeriod",
+    "ReportReady",
+    "ReportRequested",
     "Rounding",
     "Route",
+    "SendMail",
     "SetProgramme",
+    "SnsNotification",
     "Stamps",
     "StampsIssued",
+    "Subscription",
     "TenantId",
     "Tier",
     "Tiers",
