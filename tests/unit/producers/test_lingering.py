@@ -43,26 +43,27 @@ class Lingers:
 
 async def test_what_gathers_within_the_linger_shares_batch_calls() -> None:
     lingers = Lingers()
-    async with RecordingProducer() as producer:
-        async with LingeringProducer(producer, sleep=lingers) as lingering:
-            sends = [
-                asyncio.create_task(lingering.send(rebill(f"a-{n}"), tenant="acme"))
-                for n in range(25)
-            ]
-            await asyncio.sleep(0)
-            assert producer.sent == []
-            lingers.over.set()
-            receipts = await asyncio.gather(*sends)
+    async with (
+        RecordingProducer() as producer,
+        LingeringProducer(producer, sleep=lingers) as lingering,
+    ):
+        sends = [
+            asyncio.create_task(lingering.send(rebill(f"a-{n}"), tenant="acme")) for n in range(25)
+        ]
+        await asyncio.sleep(0)
+        assert producer.sent == []
+        lingers.over.set()
+        receipts = await asyncio.gather(*sends)
     assert [len(batch.messages) for batch in producer.recorder.batches] == [10, 10, 5]
     assert len({receipt.event_id for receipt in receipts}) == 25
 
 
 async def test_a_full_round_does_not_linger() -> None:
-    async with RecordingProducer() as producer:
-        async with LingeringProducer(producer, sleep=Lingers(), round_max=10) as lingering:
-            await asyncio.gather(
-                *(lingering.send(rebill(f"a-{n}"), tenant="acme") for n in range(20))
-            )
+    async with (
+        RecordingProducer() as producer,
+        LingeringProducer(producer, sleep=Lingers(), round_max=10) as lingering,
+    ):
+        await asyncio.gather(*(lingering.send(rebill(f"a-{n}"), tenant="acme") for n in range(20)))
     assert [len(batch.messages) for batch in producer.recorder.batches] == [10, 10]
 
 
@@ -86,28 +87,31 @@ async def test_each_sender_hears_its_own_failure() -> None:
 
 
 async def test_a_cancelled_sender_does_not_take_its_message_back() -> None:
-    async with RecordingProducer() as producer:
-        async with LingeringProducer(producer, sleep=Lingers()) as lingering:
-            sending = asyncio.create_task(lingering.send(rebill("a"), tenant="acme"))
-            await asyncio.sleep(0)
-            sending.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await sending
+    async with (
+        RecordingProducer() as producer,
+        LingeringProducer(producer, sleep=Lingers()) as lingering,
+    ):
+        sending = asyncio.create_task(lingering.send(rebill("a"), tenant="acme"))
+        await asyncio.sleep(0)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
     assert len(producer.sent) == 1
 
 
 async def test_senders_wait_for_room() -> None:
     lingers = Lingers()
-    async with RecordingProducer() as producer:
-        async with LingeringProducer(producer, sleep=lingers, waiting_max=2) as lingering:
-            sends = [
-                asyncio.create_task(lingering.send(rebill(f"a-{n}"), tenant="acme"))
-                for n in range(5)
-            ]
-            await asyncio.sleep(0)
-            assert not any(send.done() for send in sends)
-            lingers.over.set()
-            assert len(await asyncio.gather(*sends)) == 5
+    async with (
+        RecordingProducer() as producer,
+        LingeringProducer(producer, sleep=lingers, waiting_max=2) as lingering,
+    ):
+        sends = [
+            asyncio.create_task(lingering.send(rebill(f"a-{n}"), tenant="acme")) for n in range(5)
+        ]
+        await asyncio.sleep(0)
+        assert not any(send.done() for send in sends)
+        lingers.over.set()
+        assert len(await asyncio.gather(*sends)) == 5
     assert max(len(batch.messages) for batch in producer.recorder.batches) == 2
 
 
@@ -118,22 +122,26 @@ async def test_a_producer_that_is_not_open_is_reported_to_who_waits() -> None:
 
 
 async def test_a_fifo_group_leaves_in_the_order_in_which_it_was_sent() -> None:
-    async with RecordingProducer() as producer:
-        async with LingeringProducer(producer, linger_s=0, round_max=3) as lingering:
-            await asyncio.gather(
-                *(lingering.send(redeem(n), tenant="acme") for n in range(10)),
-            )
+    async with (
+        RecordingProducer() as producer,
+        LingeringProducer(producer, linger_s=0, round_max=3) as lingering,
+    ):
+        await asyncio.gather(
+            *(lingering.send(redeem(n), tenant="acme") for n in range(10)),
+        )
     sent = [event.transaction_id for event in producer.events(RedeemReward)]
     assert sent == [f"r-{n}" for n in range(10)]
 
 
 def test_threads_share_batch_calls_and_closing_sends_what_waits() -> None:
     with RecordingSyncProducer() as producer:
-        with LingeringSyncProducer(producer, linger_s=30, round_max=50) as lingering:
-            with ThreadPoolExecutor(8) as pool:
-                ends = list(
-                    pool.map(lambda n: lingering.post(rebill(f"a-{n}"), tenant="acme"), range(120))
-                )
+        with (
+            LingeringSyncProducer(producer, linger_s=30, round_max=50) as lingering,
+            ThreadPoolExecutor(8) as pool,
+        ):
+            ends = list(
+                pool.map(lambda n: lingering.post(rebill(f"a-{n}"), tenant="acme"), range(120))
+            )
         receipts = [end.result(timeout=0) for end in ends]
     assert len({receipt.event_id for receipt in receipts}) == 120
     assert len(producer.recorder.batches) <= 14
