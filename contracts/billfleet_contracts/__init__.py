@@ -23,6 +23,7 @@ from billfleet_contracts.billing import (
     RebillAccounts,
 )
 from billfleet_contracts.catalogue import CATALOGUE, QUEUES, TOPICS, Catalogue, Entry, route_of
+from billfleet_contracts.claim_check import Pointer, read_pointer
 from billfleet_contracts.codec import decode, encode, payload_hash, wrap
 from billfleet_contracts.envelope import Envelope
 from billfleet_contracts.errors import (
@@ -31,6 +32,7 @@ from billfleet_contracts.errors import (
     UndecodableBody,
     UnknownType,
     UnknownVersion,
+    UnredeemedClaimCheck,
 )
 from billfleet_contracts.event import Event
 from billfleet_contracts.fields import (
@@ -122,6 +124,7 @@ __all__ = [
     "PaymentFailed",
     "PaymentReported",
     "PaymentSucceeded",
+    "Pointer",
     "PointsExpired",
     "PointsExpiring",
     "PointsIssued",
@@ -151,10 +154,12 @@ __all__ = [
     "UndecodableBody",
     "UnknownType",
     "UnknownVersion",
+    "UnredeemedClaimCheck",
     "Upcast",
     "decode",
     "encode",
     "payload_hash",
+    "read_pointer",
     "route_of",
     "wrap",
 ]
