@@ -33,6 +33,16 @@ from billfleet_contracts.fields import (
     AccountId,
     TenantId,
 )
+from billfleet_contracts.file_names import attachment, object_key, safe_file_name
+from billfleet_contracts.links import (
+    Link,
+    LinkError,
+    LinkExpired,
+    LinkForged,
+    LinkKind,
+    make_link,
+    read_link,
+)
 from billfleet_contracts.loyalty import (
     AddPoints,
     CancelTransaction,
@@ -86,6 +96,11 @@ __all__ = [
     "Expiry",
     "InvalidEvent",
     "IssueStamps",
+    "Link",
+    "LinkError",
+    "LinkExpired",
+    "LinkForged",
+    "LinkKind",
     "LoyaltyRefused",
     "Multiplier",
     "PaymentFailed",
@@ -112,9 +127,14 @@ __all__ = [
     "UnknownType",
     "UnknownVersion",
     "Upcast",
+    "attachment",
     "decode",
     "encode",
+    "make_link",
+    "object_key",
     "payload_hash",
+    "read_link",
     "route_of",
+    "safe_file_name",
     "wrap",
 ]
