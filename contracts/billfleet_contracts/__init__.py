@@ -33,6 +33,7 @@ from billfleet_contracts.fields import (
     AccountId,
     TenantId,
 )
+from billfleet_contracts.forms import Decoder, decoder_of
 from billfleet_contracts.loyalty import (
     AddPoints,
     CancelTransaction,
@@ -57,7 +58,7 @@ from billfleet_contracts.loyalty_rules import (
     Tier,
     Tiers,
 )
-from billfleet_contracts.routes import DLQ_RETENTION_S, QueueSpec, Route, TopicSpec
+from billfleet_contracts.routes import DLQ_RETENTION_S, Form, QueueSpec, Route, TopicSpec
 from billfleet_contracts.upcasts import Upcast
 
 __all__ = [
@@ -79,11 +80,13 @@ __all__ = [
     "CollectPayments",
     "ContractError",
     "DebtPolicy",
+    "Decoder",
     "Earning",
     "Entry",
     "Envelope",
     "Event",
     "Expiry",
+    "Form",
     "InvalidEvent",
     "IssueStamps",
     "LoyaltyRefused",
@@ -113,6 +116,7 @@ __all__ = [
     "UnknownVersion",
     "Upcast",
     "decode",
+    "decoder_of",
     "encode",
     "payload_hash",
     "route_of",

@@ -11,6 +11,9 @@ from typing import Literal
 
 DLQ_RETENTION_S = 14 * 24 * 3600
 
+Form = Literal["envelope", "sns", "s3"]
+"""What a queue's bodies look like: our envelope, or what Amazon SNS or S3 itself writes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -29,7 +32,8 @@ class QueueSpec:
     """A queue, the worker that reads it, and its settings.
 
     `group` says what MessageGroupId is made of: `tenant` gives each tenant its fair share,
-    `subject` orders the messages about one subject of one tenant.
+    `subject` orders the messages about one subject of one tenant. `form` says what its bodies
+    look like; `forms.decoder_of` reads them.
     """
 
     name: str
@@ -39,6 +43,7 @@ class QueueSpec:
     max_receive_count: int = 10
     retention_s: int = 14 * 24 * 3600
     group: Literal["tenant", "subject"] = "tenant"
+    form: Form = "envelope"
 
     @property
     def dlq_name(self) -> str:

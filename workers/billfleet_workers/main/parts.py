@@ -22,6 +22,7 @@ from billfleet_contracts import (
     RebillAccounts,
     RedeemReward,
     SetProgramme,
+    decoder_of,
 )
 from billfleet_db import Database
 from billfleet_workers.adapters.aws_client import AwsClients
@@ -153,6 +154,7 @@ async def open_consumer(shared: Shared, name: str) -> Consumer:
             min(settings.in_flight_min, settings.in_flight_max), settings.in_flight_max
         ),
         fifo=spec.fifo,
+        decode=decoder_of(spec.form),
         tenant_max=settings.tenant_in_flight_max,
     )
     return Consumer(desk, receivers=settings.receivers, poll_wait_s=settings.poll_wait_s)
