@@ -4,6 +4,13 @@ The public door of this package: import from here and from nowhere deeper. It de
 alone, and must not know queues' clients, tables or workers.
 """
 
+from billfleet_contracts.analytics import (
+    EventTracked,
+    ReportPeriod,
+    ReportReady,
+    ReportRequested,
+)
+from billfleet_contracts.avatars import AvatarImage, AvatarReady, AvatarRefused, ObjectStored
 from billfleet_contracts.billing import (
     AccountPeriod,
     AccountRebilled,
@@ -40,9 +47,11 @@ from billfleet_contracts.loyalty import (
     IssueStamps,
     LoyaltyRefused,
     PointsExpired,
+    PointsExpiring,
     PointsIssued,
     PointsRedeemed,
     PointsReversed,
+    ProjectTransactions,
     RedeemReward,
     SetProgramme,
     StampsIssued,
@@ -58,8 +67,19 @@ from billfleet_contracts.loyalty_rules import (
     Tier,
     Tiers,
 )
+from billfleet_contracts.mail import (
+    DueBillsReady,
+    DueBillsRequested,
+    MailRefused,
+    MailSent,
+    OpenBill,
+    Recipient,
+    SendMail,
+    SnsNotification,
+)
 from billfleet_contracts.routes import DLQ_RETENTION_S, Form, QueueSpec, Route, TopicSpec
 from billfleet_contracts.upcasts import Upcast
+from billfleet_contracts.webhooks import DeliverWebhook
 
 __all__ = [
     "ACCOUNT_PATTERN",
@@ -74,6 +94,9 @@ __all__ = [
     "AccountRebilled",
     "AccountState",
     "AddPoints",
+    "AvatarImage",
+    "AvatarReady",
+    "AvatarRefused",
     "CancelTransaction",
     "Catalogue",
     "ChargeRef",
@@ -81,30 +104,46 @@ __all__ = [
     "ContractError",
     "DebtPolicy",
     "Decoder",
+    "DeliverWebhook",
+    "DueBillsReady",
+    "DueBillsRequested",
     "Earning",
     "Entry",
     "Envelope",
     "Event",
+    "EventTracked",
     "Expiry",
     "Form",
     "InvalidEvent",
     "IssueStamps",
     "LoyaltyRefused",
+    "MailRefused",
+    "MailSent",
     "Multiplier",
+    "ObjectStored",
+    "OpenBill",
     "PaymentFailed",
     "PaymentReported",
     "PaymentSucceeded",
     "PointsExpired",
+    "PointsExpiring",
     "PointsIssued",
     "PointsRedeemed",
     "PointsReversed",
     "ProgrammeRules",
+    "ProjectTransactions",
     "QueueSpec",
     "RebillAccounts",
+    "Recipient",
     "RedeemReward",
+    "ReportPeriod",
+    "ReportReady",
+    "ReportRequested",
     "Rounding",
     "Route",
+    "SendMail",
     "SetProgramme",
+    "SnsNotification",
     "Stamps",
     "StampsIssued",
     "TenantId",

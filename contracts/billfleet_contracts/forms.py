@@ -15,11 +15,12 @@ from typing import Final
 from billfleet_contracts.codec import decode
 from billfleet_contracts.envelope import Envelope
 from billfleet_contracts.routes import Form
+from billfleet_contracts.s3_notices import decode_s3
 
 Decoder = Callable[[str], Envelope]
 """A body to its envelope. Raises `ContractError` for what it cannot read."""
 
-DECODERS: Final[Mapping[Form, Decoder]] = MappingProxyType({"envelope": decode})
+DECODERS: Final[Mapping[Form, Decoder]] = MappingProxyType({"envelope": decode, "s3": decode_s3})
 
 
 def decoder_of(form: Form) -> Decoder:

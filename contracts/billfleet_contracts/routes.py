@@ -33,7 +33,7 @@ class QueueSpec:
 
     `group` says what MessageGroupId is made of: `tenant` gives each tenant its fair share,
     `subject` orders the messages about one subject of one tenant. `form` says what its bodies
-    look like; `forms.decoder_of` reads them.
+    look like; `forms.decoder_of` reads them. `retry_cap_s` is the longest wait between two tries.
     """
 
     name: str
@@ -44,6 +44,7 @@ class QueueSpec:
     retention_s: int = 14 * 24 * 3600
     group: Literal["tenant", "subject"] = "tenant"
     form: Form = "envelope"
+    retry_cap_s: int = 900
 
     @property
     def dlq_name(self) -> str:

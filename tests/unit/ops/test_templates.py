@@ -61,8 +61,7 @@ def test_no_queue_and_no_topic_is_promised_that_the_catalogue_does_not_know() ->
 
 
 def test_the_dedupe_table_has_the_key_and_the_expiry_that_the_store_uses() -> None:
-    (table,) = _by_name("AWS::DynamoDB::Table", "TableName").values()
-    assert table.properties["TableName"] == "shop-dedupe"
+    table = _by_name("AWS::DynamoDB::Table", "TableName")["shop-dedupe"]
     assert table.properties["KeySchema"] == [{"AttributeName": "pk", "KeyType": "HASH"}]
     assert table.properties["AttributeDefinitions"] == [
         {"AttributeName": "pk", "AttributeType": "S"}
@@ -73,6 +72,24 @@ def test_the_dedupe_table_has_the_key_and_the_expiry_that_the_store_uses() -> No
     recovery = table.properties["PointInTimeRecoverySpecification"]
     assert recovery == {"PointInTimeRecoveryEnabled": True}
     assert table.properties["SSESpecification"] == {"SSEEnabled": True}
+
+
+def test_loyalty_transactions_are_found_by_id_and_in_time_order_by_customer_and_by_card() -> None:
+    table = _by_name("AWS::DynamoDB::Table", "TableName")["shop-loyalty-transactions"]
+    assert table.properties["KeySchema"] == [{"AttributeName": "TransactionId", "KeyType": "HASH"}]
+    assert {
+        index["IndexName"]: [key["AttributeName"] for key in index["KeySchema"]]
+        for index in table.properties["GlobalSecondaryIndexes"]
+    } == {"by-customer": ["CustomerId", "Timestamp"], "by-card": ["CardId", "Timestamp"]}
+    ttl = table.properties["TimeToLiveSpecification"]
+    assert ttl == {"AttributeName": "ExpiresAt", "Enabled": True}
+
+
+def test_the_audit_table_is_read_by_tenant_in_time_order_and_forgets() -> None:
+    table = _by_name("AWS::DynamoDB::Table", "TableName")["shop-audit"]
+    assert [key["AttributeName"] for key in table.properties["KeySchema"]] == ["Tenant", "At"]
+    ttl = table.properties["TimeToLiveSpecification"]
+    assert ttl == {"AttributeName": "ExpiresAt", "Enabled": True}
 
 
 @pytest.mark.parametrize("name", TEMPLATE_NAMES)

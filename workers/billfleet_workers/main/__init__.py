@@ -5,7 +5,8 @@ adapter.
 """
 
 from billfleet_workers.main.fleet import FleetReport, UnknownWorker, run, run_fleet
-from billfleet_workers.main.parts import WORKERS, open_database
+from billfleet_workers.main.parts import WORKERS
+from billfleet_workers.main.shared import open_database
 from billfleet_workers.main.sweeps import (
     CollectReport,
     HorizonExceeded,

@@ -18,14 +18,12 @@ from billfleet_workers.handlers.relay import Relay
 from billfleet_workers.main.parts import (
     RELAY,
     WORKERS,
-    Shared,
-    check_shared,
     open_consumer,
     open_health,
     open_relay,
     open_sealer,
-    open_shared,
 )
+from billfleet_workers.main.shared import Shared, check_shared, open_shared
 from billfleet_workers.runtime.consumer import Consumer
 from billfleet_workers.runtime.log import configure
 from billfleet_workers.runtime.supervision import supervise

@@ -19,7 +19,7 @@ from billfleet_workers.handlers.loyalty_points import (
     earn,
     sweep_expiry,
 )
-from billfleet_workers.main.parts import SOURCE, open_database
+from billfleet_workers.main.shared import SOURCE, open_database
 from billfleet_workers.runtime.clock import SystemClock
 from billfleet_workers.settings import Settings
 

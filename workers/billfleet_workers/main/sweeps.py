@@ -10,7 +10,8 @@ from datetime import date
 from billfleet_producers import Producer
 from billfleet_workers.handlers import rebill
 from billfleet_workers.handlers.rebill import CollectReport, HorizonExceeded, SweepReport
-from billfleet_workers.main.parts import SOURCE, open_database, rebill_limits
+from billfleet_workers.main.fleet_workers.rebill import rebill_limits
+from billfleet_workers.main.shared import SOURCE, open_database
 from billfleet_workers.runtime.clock import SystemClock
 from billfleet_workers.settings import Settings
 

@@ -1,0 +1,22 @@
+"""What a worker is to the fleet: a name, a sentence for people, and how its handlers are opened.
+
+Every module of this package makes one. Opening is where its handlers are imported, so that a
+process loads only what the workers it was asked for need.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from billfleet_workers.main.shared import Shared
+from billfleet_workers.runtime.handling import Handlers
+
+__all__ = ["Handlers", "WorkerSpec"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """One worker. `name` is the one that the catalogue gives its queue."""
+
+    name: str
+    description: str
+    open: Callable[[Shared], Awaitable[Handlers]]
