@@ -23,6 +23,7 @@ from billfleet_contracts.billing import (
     RebillAccounts,
 )
 from billfleet_contracts.catalogue import CATALOGUE, QUEUES, TOPICS, Catalogue, Entry, route_of
+from billfleet_contracts.claim_check import Pointer, read_pointer
 from billfleet_contracts.codec import decode, encode, payload_hash, wrap
 from billfleet_contracts.envelope import Envelope
 from billfleet_contracts.errors import (
@@ -31,6 +32,7 @@ from billfleet_contracts.errors import (
     UndecodableBody,
     UnknownType,
     UnknownVersion,
+    UnredeemedClaimCheck,
 )
 from billfleet_contracts.event import Event
 from billfleet_contracts.fields import (
@@ -77,7 +79,14 @@ from billfleet_contracts.mail import (
     SendMail,
     SnsNotification,
 )
-from billfleet_contracts.routes import DLQ_RETENTION_S, Form, QueueSpec, Route, TopicSpec
+from billfleet_contracts.routes import (
+    DLQ_RETENTION_S,
+    Form,
+    QueueSpec,
+    Route,
+    Subscription,
+    TopicSpec,
+)
 from billfleet_contracts.upcasts import Upcast
 from billfleet_contracts.webhooks import DeliverWebhook
 
@@ -125,6 +134,7 @@ __all__ = [
     "PaymentFailed",
     "PaymentReported",
     "PaymentSucceeded",
+    "Pointer",
     "PointsExpired",
     "PointsExpiring",
     "PointsIssued",
@@ -146,6 +156,7 @@ __all__ = [
     "SnsNotification",
     "Stamps",
     "StampsIssued",
+    "Subscription",
     "TenantId",
     "Tier",
     "Tiers",
@@ -153,11 +164,13 @@ __all__ = [
     "UndecodableBody",
     "UnknownType",
     "UnknownVersion",
+    "UnredeemedClaimCheck",
     "Upcast",
     "decode",
     "decoder_of",
     "encode",
     "payload_hash",
+    "read_pointer",
     "route_of",
     "wrap",
 ]
