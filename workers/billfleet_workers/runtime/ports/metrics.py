@@ -23,6 +23,7 @@ Counter = Literal[
     "periods_refused",
     "payment_attempts",
     "loyalty_transactions",
+    "loyalty_view_entries",
 ]
 Timer = Literal["handle_ms", "delivery_ms", "receive_ms", "claim_ms", "settle_ms", "gateway_ms"]
 Gauge = Literal["in_flight", "last_poll_age_s", "outbox_depth", "outbox_age_s", "event_loop_lag_ms"]
@@ -64,6 +65,7 @@ METRICS: dict[Counter | Timer | Gauge, MetricDef] = {
     "loyalty_transactions": MetricDef(
         "counter", "Loyalty transactions, by kind and result.", ("kind", "result")
     ),
+    "loyalty_view_entries": MetricDef("counter", "Entries written to the loyalty view."),
     "handle_ms": MetricDef("timer", "Time in the handler, per message.", ("queue", "type")),
     "delivery_ms": MetricDef("timer", "Receive to settled, per message.", ("queue",)),
     "receive_ms": MetricDef("timer", "One receive call, long poll included.", ("queue",)),
