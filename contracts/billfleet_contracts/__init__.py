@@ -4,6 +4,13 @@ The public door of this package: import from here and from nowhere deeper. It de
 alone, and must not know queues' clients, tables or workers.
 """
 
+from billfleet_contracts.analytics import (
+    EventTracked,
+    ReportPeriod,
+    ReportReady,
+    ReportRequested,
+)
+from billfleet_contracts.avatars import AvatarImage, AvatarReady, AvatarRefused, ObjectStored
 from billfleet_contracts.billing import (
     AccountPeriod,
     AccountRebilled,
@@ -16,6 +23,7 @@ from billfleet_contracts.billing import (
     RebillAccounts,
 )
 from billfleet_contracts.catalogue import CATALOGUE, QUEUES, TOPICS, Catalogue, Entry, route_of
+from billfleet_contracts.claim_check import Pointer, read_pointer
 from billfleet_contracts.codec import decode, encode, payload_hash, wrap
 from billfleet_contracts.envelope import Envelope
 from billfleet_contracts.errors import (
@@ -24,6 +32,7 @@ from billfleet_contracts.errors import (
     UndecodableBody,
     UnknownType,
     UnknownVersion,
+    UnredeemedClaimCheck,
 )
 from billfleet_contracts.event import Event
 from billfleet_contracts.fields import (
@@ -59,8 +68,19 @@ from billfleet_contracts.loyalty_rules import (
     Tier,
     Tiers,
 )
-from billfleet_contracts.routes import DLQ_RETENTION_S, QueueSpec, Route, TopicSpec
+from billfleet_contracts.mail import (
+    DueBillsReady,
+    DueBillsRequested,
+    MailRefused,
+    MailSent,
+    OpenBill,
+    Recipient,
+    SendMail,
+    SnsNotification,
+)
+from billfleet_contracts.routes import DLQ_RETENTION_S, QueueSpec, Route, Subscription, TopicSpec
 from billfleet_contracts.upcasts import Upcast
+from billfleet_contracts.webhooks import DeliverWebhook
 
 __all__ = [
     "ACCOUNT_PATTERN",
@@ -75,24 +95,36 @@ __all__ = [
     "AccountRebilled",
     "AccountState",
     "AddPoints",
+    "AvatarImage",
+    "AvatarReady",
+    "AvatarRefused",
     "CancelTransaction",
     "Catalogue",
     "ChargeRef",
     "CollectPayments",
     "ContractError",
     "DebtPolicy",
+    "DeliverWebhook",
+    "DueBillsReady",
+    "DueBillsRequested",
     "Earning",
     "Entry",
     "Envelope",
     "Event",
+    "EventTracked",
     "Expiry",
     "InvalidEvent",
     "IssueStamps",
     "LoyaltyRefused",
+    "MailRefused",
+    "MailSent",
     "Multiplier",
+    "ObjectStored",
+    "OpenBill",
     "PaymentFailed",
     "PaymentReported",
     "PaymentSucceeded",
+    "Pointer",
     "PointsExpired",
     "PointsExpiring",
     "PointsIssued",
@@ -102,12 +134,19 @@ __all__ = [
     "ProjectTransactions",
     "QueueSpec",
     "RebillAccounts",
+    "Recipient",
     "RedeemReward",
+    "ReportPeriod",
+    "ReportReady",
+    "ReportRequested",
     "Rounding",
     "Route",
+    "SendMail",
     "SetProgramme",
+    "SnsNotification",
     "Stamps",
     "StampsIssued",
+    "Subscription",
     "TenantId",
     "Tier",
     "Tiers",
@@ -115,10 +154,12 @@ __all__ = [
     "UndecodableBody",
     "UnknownType",
     "UnknownVersion",
+    "UnredeemedClaimCheck",
     "Upcast",
     "decode",
     "encode",
     "payload_hash",
+    "read_pointer",
     "route_of",
     "wrap",
 ]
