@@ -4,6 +4,13 @@ The public door of this package: import from here and from nowhere deeper. It de
 alone, and must not know queues' clients, tables or workers.
 """
 
+from billfleet_contracts.analytics import (
+    EventTracked,
+    ReportPeriod,
+    ReportReady,
+    ReportRequested,
+)
+from billfleet_contracts.avatars import AvatarImage, AvatarReady, AvatarRefused, ObjectStored
 from billfleet_contracts.billing import (
     AccountPeriod,
     AccountRebilled,
@@ -16,6 +23,7 @@ from billfleet_contracts.billing import (
     RebillAccounts,
 )
 from billfleet_contracts.catalogue import CATALOGUE, QUEUES, TOPICS, Catalogue, Entry, route_of
+from billfleet_contracts.claim_check import Pointer, read_pointer
 from billfleet_contracts.codec import decode, encode, payload_hash, wrap
 from billfleet_contracts.envelope import Envelope
 from billfleet_contracts.errors import (
@@ -24,6 +32,7 @@ from billfleet_contracts.errors import (
     UndecodableBody,
     UnknownType,
     UnknownVersion,
+    UnredeemedClaimCheck,
 )
 from billfleet_contracts.event import Event
 from billfleet_contracts.fields import (
@@ -34,6 +43,7 @@ from billfleet_contracts.fields import (
     TenantId,
 )
 from billfleet_contracts.file_names import attachment, object_key, safe_file_name
+from billfleet_contracts.forms import Decoder, decoder_of
 from billfleet_contracts.links import (
     Link,
     LinkError,
@@ -49,9 +59,11 @@ from billfleet_contracts.loyalty import (
     IssueStamps,
     LoyaltyRefused,
     PointsExpired,
+    PointsExpiring,
     PointsIssued,
     PointsRedeemed,
     PointsReversed,
+    ProjectTransactions,
     RedeemReward,
     SetProgramme,
     StampsIssued,
@@ -67,8 +79,26 @@ from billfleet_contracts.loyalty_rules import (
     Tier,
     Tiers,
 )
-from billfleet_contracts.routes import DLQ_RETENTION_S, QueueSpec, Route, TopicSpec
+from billfleet_contracts.mail import (
+    DueBillsReady,
+    DueBillsRequested,
+    MailRefused,
+    MailSent,
+    OpenBill,
+    Recipient,
+    SendMail,
+    SnsNotification,
+)
+from billfleet_contracts.routes import (
+    DLQ_RETENTION_S,
+    Form,
+    QueueSpec,
+    Route,
+    Subscription,
+    TopicSpec,
+)
 from billfleet_contracts.upcasts import Upcast
+from billfleet_contracts.webhooks import DeliverWebhook
 
 __all__ = [
     "ACCOUNT_PATTERN",
@@ -83,17 +113,26 @@ __all__ = [
     "AccountRebilled",
     "AccountState",
     "AddPoints",
+    "AvatarImage",
+    "AvatarReady",
+    "AvatarRefused",
     "CancelTransaction",
     "Catalogue",
     "ChargeRef",
     "CollectPayments",
     "ContractError",
     "DebtPolicy",
+    "Decoder",
+    "DeliverWebhook",
+    "DueBillsReady",
+    "DueBillsRequested",
     "Earning",
     "Entry",
     "Envelope",
     "Event",
+    "EventTracked",
     "Expiry",
+    "Form",
     "InvalidEvent",
     "IssueStamps",
     "Link",
@@ -102,23 +141,37 @@ __all__ = [
     "LinkForged",
     "LinkKind",
     "LoyaltyRefused",
+    "MailRefused",
+    "MailSent",
     "Multiplier",
+    "ObjectStored",
+    "OpenBill",
     "PaymentFailed",
     "PaymentReported",
     "PaymentSucceeded",
+    "Pointer",
     "PointsExpired",
+    "PointsExpiring",
     "PointsIssued",
     "PointsRedeemed",
     "PointsReversed",
     "ProgrammeRules",
+    "ProjectTransactions",
     "QueueSpec",
     "RebillAccounts",
+    "Recipient",
     "RedeemReward",
+    "ReportPeriod",
+    "ReportReady",
+    "ReportRequested",
     "Rounding",
     "Route",
+    "SendMail",
     "SetProgramme",
+    "SnsNotification",
     "Stamps",
     "StampsIssued",
+    "Subscription",
     "TenantId",
     "Tier",
     "Tiers",
@@ -126,14 +179,17 @@ __all__ = [
     "UndecodableBody",
     "UnknownType",
     "UnknownVersion",
+    "UnredeemedClaimCheck",
     "Upcast",
     "attachment",
     "decode",
+    "decoder_of",
     "encode",
     "make_link",
     "object_key",
     "payload_hash",
     "read_link",
+    "read_pointer",
     "route_of",
     "safe_file_name",
     "wrap",

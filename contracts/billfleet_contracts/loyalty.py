@@ -17,6 +17,8 @@ from billfleet_contracts.fields import (
     AmountMinor,
     AttemptNo,
     Currency,
+    DayDate,
+    Printable128,
     UtcDatetime,
 )
 from billfleet_contracts.loyalty_rules import ProgrammeRules
@@ -111,6 +113,18 @@ class SetProgramme(Event):
         return f"set_programme:{self.programme_id}:{self.version}"
 
 
+class ProjectTransactions(Event):
+    """Request: bring these transactions of one tenant into the table that front ends look them up
+    in. What they say is read on handling.
+    """
+
+    TYPE: ClassVar[str] = "billfleet.loyalty.project_transactions.v1"
+
+    transaction_ids: Annotated[
+        tuple[Printable128, ...], Field(min_length=1, max_length=500, strict=False)
+    ]
+
+
 class _FactOfCard(Event):
     """Facts about a card, after which nothing of the transaction is open."""
 
@@ -194,6 +208,32 @@ class PointsExpired(Event):
     def default_dedupe_key(self) -> str:
         """A lot expires once."""
         return f"points_expired:{self.lot}"
+
+
+class PointsExpiring(Event):
+    """Fact: points of a card end soon; told once for each warning that the programme has.
+
+    `expires_on` is the tenant's last day on which they can be spent, `expires_at` the instant at
+    which they no longer can. `warn_days` is the warning: the points end within so many days.
+    """
+
+    TYPE: ClassVar[str] = "billfleet.loyalty.points_expiring.v1"
+
+    card_id: CardId
+    customer_id: AccountId
+    programme_id: AccountId
+    points: Quantity
+    expires_on: DayDate
+    expires_at: UtcDatetime
+    warn_days: Annotated[int, Field(ge=1, le=3660)]
+
+    def subject(self) -> str | None:
+        """The card."""
+        return self.card_id
+
+    def default_dedupe_key(self) -> str:
+        """A card is warned once of an expiry, in each of the programme's windows."""
+        return f"points_expiring:{self.card_id}:{self.expires_at:%Y%m%dT%H%M%SZ}:{self.warn_days}"
 
 
 class LoyaltyRefused(_FactOfCard):

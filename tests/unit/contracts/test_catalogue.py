@@ -21,6 +21,7 @@ from billfleet_contracts import (
     UnknownType,
     UnknownVersion,
     Upcast,
+    decoder_of,
     route_of,
 )
 
@@ -39,12 +40,27 @@ def test_requests_travel_by_queue_to_their_worker_and_facts_by_topic() -> None:
         "redeem_reward": (Route("queue", "loyalty.fifo"), "loyalty-points"),
         "cancel_transaction": (Route("queue", "loyalty.fifo"), "loyalty-points"),
         "set_programme": (Route("queue", "loyalty.fifo"), "loyalty-points"),
+        "project_transactions": (Route("queue", "loyalty-view"), "loyalty-view"),
         "points_issued": (Route("topic", "events"), None),
         "stamps_issued": (Route("topic", "events"), None),
         "points_redeemed": (Route("topic", "events"), None),
         "points_reversed": (Route("topic", "events"), None),
         "points_expired": (Route("topic", "events"), None),
+        "points_expiring": (Route("topic", "events"), None),
         "loyalty_refused": (Route("topic", "events"), None),
+        "deliver_webhook": (Route("queue", "webhooks"), "webhooks"),
+        "object_stored": (Route("queue", "uploads"), "avatar"),
+        "avatar_ready": (Route("topic", "events"), None),
+        "avatar_refused": (Route("topic", "events"), None),
+        "event_tracked": (Route("queue", "analytics"), "analytics"),
+        "report_requested": (Route("queue", "reports"), "reports"),
+        "report_ready": (Route("topic", "events"), None),
+        "due_bills_requested": (Route("queue", "due-bills"), "email-due-bills"),
+        "due_bills_ready": (Route("topic", "events"), None),
+        "send_mail": (Route("queue", "email"), "email"),
+        "sns_notification": (Route("queue", "mail-feedback"), "mail-feedback"),
+        "mail_sent": (Route("topic", "events"), None),
+        "mail_refused": (Route("topic", "events"), None),
     }
     assert {name: route_of(name) for name in CATALOGUE} == {
         name: entry.route for name, entry in CATALOGUE.items()
@@ -157,3 +173,8 @@ def test_the_door_offers_everything_that_it_names() -> None:
     for name in billfleet_contracts.__all__:
         assert getattr(billfleet_contracts, name) is not None
     assert RebillAccounts.TYPE in CATALOGUE
+
+
+def test_the_bodies_of_every_queue_have_a_decoder() -> None:
+    for spec in QUEUES.values():
+        assert callable(decoder_of(spec.form))
