@@ -42,6 +42,17 @@ from billfleet_contracts.fields import (
     AccountId,
     TenantId,
 )
+from billfleet_contracts.file_names import attachment, object_key, safe_file_name
+from billfleet_contracts.forms import Decoder, decoder_of
+from billfleet_contracts.links import (
+    Link,
+    LinkError,
+    LinkExpired,
+    LinkForged,
+    LinkKind,
+    make_link,
+    read_link,
+)
 from billfleet_contracts.loyalty import (
     AddPoints,
     CancelTransaction,
@@ -78,7 +89,14 @@ from billfleet_contracts.mail import (
     SendMail,
     SnsNotification,
 )
-from billfleet_contracts.routes import DLQ_RETENTION_S, QueueSpec, Route, Subscription, TopicSpec
+from billfleet_contracts.routes import (
+    DLQ_RETENTION_S,
+    Form,
+    QueueSpec,
+    Route,
+    Subscription,
+    TopicSpec,
+)
 from billfleet_contracts.upcasts import Upcast
 from billfleet_contracts.webhooks import DeliverWebhook
 
@@ -104,6 +122,7 @@ __all__ = [
     "CollectPayments",
     "ContractError",
     "DebtPolicy",
+    "Decoder",
     "DeliverWebhook",
     "DueBillsReady",
     "DueBillsRequested",
@@ -113,8 +132,14 @@ __all__ = [
     "Event",
     "EventTracked",
     "Expiry",
+    "Form",
     "InvalidEvent",
     "IssueStamps",
+    "Link",
+    "LinkError",
+    "LinkExpired",
+    "LinkForged",
+    "LinkKind",
     "LoyaltyRefused",
     "MailRefused",
     "MailSent",
@@ -156,10 +181,16 @@ __all__ = [
     "UnknownVersion",
     "UnredeemedClaimCheck",
     "Upcast",
+    "attachment",
     "decode",
+    "decoder_of",
     "encode",
+    "make_link",
+    "object_key",
     "payload_hash",
+    "read_link",
     "read_pointer",
     "route_of",
+    "safe_file_name",
     "wrap",
 ]
