@@ -1,4 +1,4 @@
-"""The front door over HTTP: any front end, in any language, enqueues work and hears what became of it.
+"""The front door over HTTP: front ends in any language enqueue work and hear what became of it.
 
 The public door of this package: `billfleet gateway` makes the parts, this makes the application.
 It is built on the contracts, the producer library and the database room, and must not know a

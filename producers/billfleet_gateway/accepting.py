@@ -99,4 +99,3 @@ async def _refuse_other_content(
 
 def _differs() -> Problem:
     return Problem("conflict", "The id of this work was used for other work before.")
-

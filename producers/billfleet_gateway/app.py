@@ -150,5 +150,3 @@ async def _on_database(request: Request, error: Exception) -> Response:
         case _:
             problem = away
     return _respond(request, problem)
-
-

@@ -95,9 +95,7 @@ def _told(known: Known, state: State, reason: str | None = None) -> Became:
     )
 
 
-async def _from_the_ledger(
-    connection: AsyncConnection, tenant: str, work_id: str
-) -> Became | None:
+async def _from_the_ledger(connection: AsyncConnection, tenant: str, work_id: str) -> Became | None:
     """Work of long ago, or of a sweep, that has left nothing but its transfers."""
     trace = await work_traces.in_ledger(connection, tenant, work_id)
     if trace is None:
@@ -150,6 +148,10 @@ async def _loyalty(connection: AsyncConnection, envelope: Envelope) -> Ending | 
     return Ending(found.state, found.recorded_at, found.reason, outcome)
 
 
-_ENDINGS: Final[
-    Mapping[type, Callable[[AsyncConnection, Envelope], Awaitable[Ending | None]]]
-] = {kind: _loyalty for kind in (AddPoints, IssueStamps, RedeemReward, CancelTransaction)}
+_Finder = Callable[[AsyncConnection, Envelope], Awaitable[Ending | None]]
+_ENDINGS: Final[Mapping[type, _Finder]] = {
+    AddPoints: _loyalty,
+    IssueStamps: _loyalty,
+    RedeemReward: _loyalty,
+    CancelTransaction: _loyalty,
+}

@@ -17,7 +17,7 @@ from billfleet_db import api_keys
 from billfleet_db.api_keys import ApiKey
 from billfleet_gateway.buckets import Buckets
 from billfleet_gateway.credentials import Caller, Scope, read_key
-from billfleet_gateway.door import Door, TheDoor
+from billfleet_gateway.door import Door
 from billfleet_gateway.problems import Problem, unavailable
 from billfleet_gateway.tokens import KeySetAway
 
@@ -103,7 +103,6 @@ class Needs:
     async def __call__(
         self,
         request: Request,
-        door: TheDoor,
         given: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
     ) -> Caller:
         """The caller, or a problem."""

@@ -54,7 +54,9 @@ def _currency(text: str) -> str:
 AnId = Annotated[str, Path(pattern=ACCOUNT_PATTERN)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain)]
 Email = Annotated[
-    str, Field(max_length=254, pattern=r"^[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+$"), AfterValidator(_plain)
+    str,
+    Field(max_length=254, pattern=r"^[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+$"),
+    AfterValidator(_plain),
 ]
 Locale = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")]
 TimeZone = Annotated[str, Field(max_length=64), AfterValidator(_zone)]

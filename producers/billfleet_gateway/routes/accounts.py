@@ -195,5 +195,3 @@ def _shown(account: Account, owed: dict[str, int]) -> AccountView:
         past_due_since=account.past_due_since,
         owed_minor=owed,
     )
-
-

@@ -14,7 +14,6 @@ from fastapi import APIRouter, Body, Depends, Response
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billfleet_contracts import AccountId
 from billfleet_contracts.avatars import SIZES_MAX, SizePx
 from billfleet_db import avatars
 from billfleet_db.customers import get_customers

@@ -41,8 +41,6 @@ async def send_events(
 
     async def send(connection: AsyncConnection) -> Answer:
         ids, new = await accept(connection, asked, caller, body.events)
-        return Answer(
-            202, EventsAccepted(accepted=len(new), known=len(ids) - len(new), work=ids)
-        )
+        return Answer(202, EventsAccepted(accepted=len(new), known=len(ids) - len(new), work=ids))
 
     return await once(asked, caller, send)

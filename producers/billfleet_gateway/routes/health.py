@@ -9,9 +9,9 @@ from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse
 
 from billfleet_db.errors import DatabaseError
+from billfleet_gateway.answers import shown
 from billfleet_gateway.door import TheDoor
 from billfleet_gateway.fields import View
-from billfleet_gateway.answers import shown
 from billfleet_gateway.pages import page
 from billfleet_gateway.problems import KINDS, Slug, not_found, unavailable
 

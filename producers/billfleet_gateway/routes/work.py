@@ -82,9 +82,7 @@ async def stream_work(
     if now is None:
         raise not_found("work")
     if door.streams >= door.options.streams_max:
-        raise Problem(
-            "unavailable", "Too many streams are open.", headers={"Retry-After": "10"}
-        )
+        raise Problem("unavailable", "Too many streams are open.", headers={"Retry-After": "10"})
     return EventSourceResponse(_changes(door, caller.tenant, now), ping=15)
 
 

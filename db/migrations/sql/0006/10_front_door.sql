@@ -65,6 +65,4 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 REVOKE ALL ON FUNCTION fleet.prune_idempotency(timestamptz, integer) FROM PUBLIC;
 
-CREATE INDEX ix_transfers_work ON billing.transfers (tenant_id, work_id);
-
 RESET ROLE;
