@@ -23,6 +23,9 @@ Counter = Literal[
     "periods_refused",
     "payment_attempts",
     "loyalty_transactions",
+    "events_tracked",
+    "raw_events_exported",
+    "reports_made",
 ]
 Timer = Literal["handle_ms", "delivery_ms", "receive_ms", "claim_ms", "settle_ms", "gateway_ms"]
 Gauge = Literal["in_flight", "last_poll_age_s", "outbox_depth", "outbox_age_s", "event_loop_lag_ms"]
@@ -64,6 +67,11 @@ METRICS: dict[Counter | Timer | Gauge, MetricDef] = {
     "loyalty_transactions": MetricDef(
         "counter", "Loyalty transactions, by kind and result.", ("kind", "result")
     ),
+    "events_tracked": MetricDef(
+        "counter", "Events of analytics, by what became of them.", ("result",)
+    ),
+    "raw_events_exported": MetricDef("counter", "Events written to the object store as Parquet."),
+    "reports_made": MetricDef("counter", "Reports made, by period.", ("period",)),
     "handle_ms": MetricDef("timer", "Time in the handler, per message.", ("queue", "type")),
     "delivery_ms": MetricDef("timer", "Receive to settled, per message.", ("queue",)),
     "receive_ms": MetricDef("timer", "One receive call, long poll included.", ("queue",)),
