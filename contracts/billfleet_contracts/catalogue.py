@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from billfleet_contracts.analytics import EventTracked, ReportReady, ReportRequested
+from billfleet_contracts.avatars import AvatarReady, AvatarRefused, ObjectStored
 from billfleet_contracts.billing import (
     AccountRebilled,
     CollectPayments,
@@ -37,8 +38,28 @@ from billfleet_contracts.loyalty import (
     SetProgramme,
     StampsIssued,
 )
-from billfleet_contracts.routes import QueueSpec, Route, TopicSpec
+from billfleet_contracts.mail import (
+    DueBillsReady,
+    DueBillsRequested,
+    MailRefused,
+    MailSent,
+    SendMail,
+    SnsNotification,
+)
+from billfleet_contracts.routes import QueueSpec, Route, Subscription, TopicSpec
 from billfleet_contracts.upcasts import Upcast, Upcasts
+from billfleet_contracts.webhooks import DeliverWebhook
+
+MAILED_ABOUT: Final = (
+    DueBillsReady.TYPE,
+    PaymentSucceeded.TYPE,
+    PaymentFailed.TYPE,
+    PointsExpiring.TYPE,
+    ReportReady.TYPE,
+    "billfleet.exports.export_ready.v1",
+    "billfleet.exports.export_failed.v1",
+)
+"""The facts that the mail worker writes about."""
 
 QUEUES: Final[Mapping[str, QueueSpec]] = MappingProxyType(
     {
@@ -47,9 +68,29 @@ QUEUES: Final[Mapping[str, QueueSpec]] = MappingProxyType(
             QueueSpec(name="rebill", worker="rebill", visibility_timeout_s=60),
             QueueSpec(name="collect", worker="collect", visibility_timeout_s=120),
             QueueSpec(name="loyalty.fifo", worker="loyalty-points", fifo=True, group="subject"),
-            QueueSpec(name="analytics", worker="analytics"),
+            # An endpoint may be away for a day: its deliveries are tried that long, and their
+            # number is counted in the database and not by the queue.
+            QueueSpec(
+                name="webhooks",
+                worker="webhooks",
+                max_receive_count=30,
+                retry_cap_s=10 * 3600,
+                subscribes=(Subscription("events"),),
+            ),
+            QueueSpec(name="uploads", worker="avatar", visibility_timeout_s=120, form="s3"),
+            QueueSpec(name="analytics", worker="analytics", subscribes=(Subscription("events"),)),
             QueueSpec(name="reports", worker="reports", visibility_timeout_s=300),
             QueueSpec(name="loyalty-view", worker="loyalty-view"),
+            QueueSpec(name="due-bills", worker="email-due-bills", visibility_timeout_s=60),
+            # Waiting for a turn at the mail service is no failure: a mail may be received often.
+            QueueSpec(
+                name="email",
+                worker="email",
+                visibility_timeout_s=120,
+                max_receive_count=20,
+                subscribes=(Subscription("events", MAILED_ABOUT),),
+            ),
+            QueueSpec(name="mail-feedback", worker="mail-feedback", form="sns"),
         )
     }
 )
@@ -159,9 +200,19 @@ CATALOGUE: Final = Catalogue(
         _to_topic(PointsExpired, "events"),
         _to_topic(PointsExpiring, "events"),
         _to_topic(LoyaltyRefused, "events"),
+        _to_queue(DeliverWebhook, "webhooks", deadline_s=60),
+        _to_queue(ObjectStored, "uploads"),
+        _to_topic(AvatarReady, "events"),
+        _to_topic(AvatarRefused, "events"),
         _to_queue(EventTracked, "analytics"),
         _to_queue(ReportRequested, "reports", deadline_s=600),
         _to_topic(ReportReady, "events"),
+        _to_queue(DueBillsRequested, "due-bills"),
+        _to_topic(DueBillsReady, "events"),
+        _to_queue(SendMail, "email"),
+        _to_queue(SnsNotification, "mail-feedback"),
+        _to_topic(MailSent, "events"),
+        _to_topic(MailRefused, "events"),
     )
 )
 

@@ -69,8 +69,8 @@ def place_of(clients: Clients, stack: str) -> Place:
 
 
 def promised(place: Place) -> list[Resource]:
-    """Every queue, topic and table of the templates."""
-    kinds = (QUEUE, TOPIC, TABLE)
+    """Every queue, topic, table and subscription of the templates."""
+    kinds = (QUEUE, TOPIC, TABLE, SUBSCRIPTION)
     return [
         resource
         for name in TEMPLATE_NAMES
@@ -129,7 +129,9 @@ def correct(clients: Clients, difference: Difference) -> bool:
 
 
 def physical_name(resource: Resource) -> str:
-    """The name under which the resource exists."""
+    """The name under which the resource exists; a subscription has that of its queue's ARN."""
+    if resource.kind == SUBSCRIPTION:
+        return f"{resource.properties['TopicArn']} to {resource.properties['Endpoint']}"
     names = {QUEUE: "QueueName", TOPIC: "TopicName", TABLE: "TableName"}
     return str(resource.properties[names[resource.kind]])
 
@@ -148,6 +150,8 @@ def wanted_attributes(resource: Resource) -> Iterator[tuple[str, Any]]:
             yield attribute, queue_attribute(value)
         elif resource.kind == TABLE and attribute in TABLE_ATTRIBUTES:
             yield attribute, value
+        elif resource.kind == SUBSCRIPTION and attribute in SUBSCRIPTION_ATTRIBUTES:
+            yield attribute, queue_attribute(value)
 
 
 def _queue(clients: Clients, name: str) -> Mapping[str, Any]:
@@ -161,6 +165,19 @@ def _topic(clients: Clients, name: str) -> Mapping[str, Any]:
     partition = identity["Arn"].split(":")[1]
     arn = f"arn:{partition}:sns:{clients.region}:{identity['Account']}:{name}"
     return clients.sns.get_topic_attributes(TopicArn=arn)["Attributes"]
+
+
+def _subscription(clients: Clients, name: str) -> Mapping[str, Any]:
+    topic, endpoint = name.split(" to ")
+    pages = clients.sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
+    for page in pages:
+        for found in page["Subscriptions"]:
+            if found["Endpoint"] == endpoint:
+                answer = clients.sns.get_subscription_attributes(
+                    SubscriptionArn=found["SubscriptionArn"]
+                )
+                return answer["Attributes"]
+    raise ClientError({"Error": {"Code": "NotFound"}}, "ListSubscriptionsByTopic")
 
 
 def _table(clients: Clients, name: str) -> Mapping[str, Any]:
@@ -185,6 +202,8 @@ def _table(clients: Clients, name: str) -> Mapping[str, Any]:
 QUEUE = "AWS::SQS::Queue"
 TOPIC = "AWS::SNS::Topic"
 TABLE = "AWS::DynamoDB::Table"
+SUBSCRIPTION = "AWS::SNS::Subscription"
+SUBSCRIPTION_ATTRIBUTES = {"RawMessageDelivery", "FilterPolicy", "FilterPolicyScope"}
 TABLE_ATTRIBUTES = {
     "KeySchema",
     "AttributeDefinitions",
@@ -192,7 +211,7 @@ TABLE_ATTRIBUTES = {
     "TimeToLiveSpecification",
     "PointInTimeRecoverySpecification",
 }
-READERS = {QUEUE: _queue, TOPIC: _topic, TABLE: _table}
+READERS = {QUEUE: _queue, TOPIC: _topic, TABLE: _table, SUBSCRIPTION: _subscription}
 
 
 def _comparable(value: Any) -> Any:

@@ -51,7 +51,7 @@ class Resource:
 
 def template_body(name: str) -> str:
     """The text of `messaging` or `data`, as CloudFormation takes it."""
-    return _folder().joinpath(f"{name}.yaml").read_text()
+    return template_folder().joinpath(f"{name}.yaml").read_text()
 
 
 def resources_of(name: str, place: Place) -> list[Resource]:
@@ -64,7 +64,7 @@ def resources_of(name: str, place: Place) -> list[Resource]:
     ]
 
 
-def _folder() -> Path:
+def template_folder() -> Path:
     """Inside the package when installed from a wheel, beside it in a checkout."""
     inside = _PACKAGE / "aws"
     return inside if inside.is_dir() else _PACKAGE.parent / "aws"

@@ -71,6 +71,18 @@ HASHES = {
     "billfleet.loyalty.loyalty_refused.v1": (
         "99d0ac32781aae541b4d802d72c99fbcea9dcf35f99a9b025d6059debce3671f"
     ),
+    "billfleet.webhooks.deliver_webhook.v1": (
+        "f25ce0e5dbbb706e7a753906e06befb5ff25aefb65402ff3f6f4418acf32986c"
+    ),
+    "billfleet.avatars.object_stored.v1": (
+        "94d9ed8fe53262ed81d5fb632e1831822e7d70b1c4215d0d47ec0c93c87e7ef0"
+    ),
+    "billfleet.avatars.avatar_ready.v1": (
+        "2fa21ad69b3c7d92d3a0509c31d8fe6f5e8ce1fdbf2b3d8d478490ef8ac54130"
+    ),
+    "billfleet.avatars.avatar_refused.v1": (
+        "a68aeb7b8f926ffc33d5712cd48547cc754d9437098804a9bb84cae597d14729"
+    ),
     "billfleet.analytics.event_tracked.v1": (
         "50852a595c5137b13969885fad328c0ed1401335c80c5bf7ce74c475456f969c"
     ),
@@ -79,6 +91,24 @@ HASHES = {
     ),
     "billfleet.analytics.report_ready.v1": (
         "6dd320afb28656d9619dd2c24bde70cba1d61805a872657348069589d95de0cd"
+    ),
+    "billfleet.mail.due_bills_ready.v1": (
+        "46923fe8c66ae113f1a18b8d955b70bc7f3e22cc067f3e93f963eb2b4b0a2810"
+    ),
+    "billfleet.mail.due_bills_requested.v1": (
+        "2db6fca294f58e1368f5226fa137ba4dcfdeba84e1d4e52865ecd516d4caff2c"
+    ),
+    "billfleet.mail.mail_refused.v1": (
+        "9f5f77ff568e2656403e094c93a44ff2f66f431a6bcb57736f8e1e57eb48a61a"
+    ),
+    "billfleet.mail.mail_sent.v1": (
+        "eb0a9ed2e9879dbeb82814617615d6f6775c514aefe08ee67f32b1e4124275db"
+    ),
+    "billfleet.mail.send_mail.v1": (
+        "0b47cb52b0868134cdfba18436cdd0d8418ed456a0e69db872e613b4bcd6c244"
+    ),
+    "billfleet.mail.sns_notification.v1": (
+        "14362f61e975a8ccbc8f08809e66e2828d7bd301a7f70aa16446ab529a0c70c1"
     ),
 }
 

@@ -47,9 +47,19 @@ def test_requests_travel_by_queue_to_their_worker_and_facts_by_topic() -> None:
         "points_expired": (Route("topic", "events"), None),
         "points_expiring": (Route("topic", "events"), None),
         "loyalty_refused": (Route("topic", "events"), None),
+        "deliver_webhook": (Route("queue", "webhooks"), "webhooks"),
+        "object_stored": (Route("queue", "uploads"), "avatar"),
+        "avatar_ready": (Route("topic", "events"), None),
+        "avatar_refused": (Route("topic", "events"), None),
         "event_tracked": (Route("queue", "analytics"), "analytics"),
         "report_requested": (Route("queue", "reports"), "reports"),
         "report_ready": (Route("topic", "events"), None),
+        "due_bills_requested": (Route("queue", "due-bills"), "email-due-bills"),
+        "due_bills_ready": (Route("topic", "events"), None),
+        "send_mail": (Route("queue", "email"), "email"),
+        "sns_notification": (Route("queue", "mail-feedback"), "mail-feedback"),
+        "mail_sent": (Route("topic", "events"), None),
+        "mail_refused": (Route("topic", "events"), None),
     }
     assert {name: route_of(name) for name in CATALOGUE} == {
         name: entry.route for name, entry in CATALOGUE.items()

@@ -2,9 +2,18 @@
 
 import pytest
 
-from billfleet_contracts import DLQ_RETENTION_S, QUEUES, TOPICS
-from billfleet_contracts.routes import QueueSpec
-from billfleet_ops.templates import TEMPLATE_NAMES, Place, Resource, resources_of, template_body
+from billfleet_contracts import DLQ_RETENTION_S, QUEUES, TOPICS, QueueSpec, Subscription
+from billfleet_ops.aws_templates.document import rendered, sub
+from billfleet_ops.aws_templates.generated import find_drift
+from billfleet_ops.aws_templates.messaging import messaging, topic_arn
+from billfleet_ops.templates import (
+    TEMPLATE_NAMES,
+    Place,
+    Resource,
+    resources_of,
+    template_body,
+    template_folder,
+)
 
 PLACE = Place(stack="shop", region="eu-central-1", account_id="123456789012")
 ARN = "arn:aws:sqs:eu-central-1:123456789012:"
@@ -104,3 +113,40 @@ def test_what_holds_work_is_kept_when_a_stack_is_deleted(name: str) -> None:
 @pytest.mark.parametrize("name", TEMPLATE_NAMES)
 def test_every_reference_of_a_template_is_resolved(name: str) -> None:
     assert "${" not in str([dict(resource.properties) for resource in resources_of(name, PLACE)])
+
+
+def test_the_generated_templates_are_those_that_are_committed() -> None:
+    assert find_drift(template_folder()) == []
+
+
+def test_a_queue_hears_of_its_topic_only_the_types_that_it_asks_for() -> None:
+    failed = "billfleet.billing.payment_failed.v1"
+    spec = QueueSpec(name="mail", worker="mail", subscribes=(Subscription("events", (failed,)),))
+    text = rendered(messaging({"mail": spec}, TOPICS), generator="a test")
+    declared = {part.logical_id: part.body for part in messaging({"mail": spec}, TOPICS).resources}
+    heard = declared["MailHearsEvents"]["Properties"]
+    assert heard["FilterPolicy"] == {"type": [failed]}
+    assert heard["RawMessageDelivery"] is True
+    senders = declared["MailQueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert senders[0]["Principal"] == {"Service": "sns.amazonaws.com"}
+    assert "MailDeadLetterQueuePolicy" in declared
+    assert '!Sub "arn:${AWS::Partition}:sns:' in text
+
+
+@pytest.mark.parametrize("spec", QUEUES.values(), ids=list(QUEUES))
+def test_a_queue_hears_only_of_topics_that_exist(spec: QueueSpec) -> None:
+    assert {heard.topic for heard in spec.subscribes} <= set(TOPICS)
+
+
+def test_a_foreign_form_comes_from_the_topic_or_bucket_of_the_queues_name() -> None:
+    notices = QueueSpec(name="bounces", worker="mail", form="sns")
+    objects = QueueSpec(name="uploads", worker="avatar", form="s3")
+    template = messaging({"bounces": notices, "uploads": objects}, TOPICS)
+    declared = {part.logical_id: part.body for part in template.resources}
+
+    def origin(policy: str) -> object:
+        statements = declared[policy]["Properties"]["PolicyDocument"]["Statement"]
+        return statements[0]["Condition"]["ArnLike"]["aws:SourceArn"]
+
+    assert origin("BouncesQueuePolicy") == [sub(topic_arn("bounces"))]
+    assert origin("UploadsQueuePolicy") == [sub("arn:${AWS::Partition}:s3:::${Stack}-uploads")]

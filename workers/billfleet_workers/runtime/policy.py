@@ -68,6 +68,7 @@ class DeliveryPolicy:
             },
             attempts_max=max(1, spec.max_receive_count - 2),
             retain_s=retain_s,
+            backoff_cap_s=spec.retry_cap_s,
         )
 
 
