@@ -20,6 +20,7 @@ from billfleet_db.customers import Customer, get_customers, upsert_customers
 from billfleet_db.engine import Isolation
 from billfleet_ops import loyalty_views
 from billfleet_ops.account_lookup import unknown_tenant
+from billfleet_ops.commands import loyalty_view
 from billfleet_ops.configuration import load_settings
 from billfleet_ops.errors import Refused, UsageWrong
 from billfleet_ops.exits import Exit
@@ -65,6 +66,7 @@ def register(app: typer.Typer) -> None:
     set_up = lesson(("billfleet loyalty programme set club.yaml --tenant acme", "a new version"))
     group.add_typer(programmes, name="programme", help="Set up and try rules.", epilog=set_up)
     group.add_typer(cards, name="card", help="Open and show cards.", epilog=example)
+    loyalty_view.register(group)
 
 
 @programmes.command(

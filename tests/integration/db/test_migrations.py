@@ -9,7 +9,7 @@ async def test_an_empty_database_is_migrated_and_a_second_run_changes_nothing(
 ) -> None:
     url = postgres_cluster.superuser_url(empty_database_name)
     assert await migrate.current(url) is None
-    assert await migrate.pending(url) == ["0001", "0002", "0003"]
+    assert await migrate.pending(url) == ["0001", "0002", "0003", "0004"]
 
     await migrate.upgrade(url)
     await migrate.upgrade(url)
