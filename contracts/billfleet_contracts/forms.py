@@ -16,17 +16,16 @@ from billfleet_contracts.codec import decode
 from billfleet_contracts.envelope import Envelope
 from billfleet_contracts.routes import Form
 from billfleet_contracts.s3_notices import decode_s3
+from billfleet_contracts.sns_notices import decode_sns
 
 Decoder = Callable[[str], Envelope]
 """A body to its envelope. Raises `ContractError` for what it cannot read."""
 
-DECODERS: Final[Mapping[Form, Decoder]] = MappingProxyType({"envelope": decode, "s3": decode_s3})
+DECODERS: Final[Mapping[Form, Decoder]] = MappingProxyType(
+    {"envelope": decode, "sns": decode_sns, "s3": decode_s3}
+)
 
 
 def decoder_of(form: Form) -> Decoder:
-    """What reads the bodies of queues of this form.
-
-    Raises:
-        KeyError: nobody has written a translation of this form yet.
-    """
+    """What reads the bodies of queues of this form."""
     return DECODERS[form]
