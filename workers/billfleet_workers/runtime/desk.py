@@ -18,7 +18,7 @@ from billfleet_workers.runtime.policy import DeliveryPolicy
 from billfleet_workers.runtime.ports.dedupe import DedupeStore
 from billfleet_workers.runtime.ports.metrics import Metrics
 from billfleet_workers.runtime.ports.queue import Queue
-from billfleet_workers.runtime.setbacks import Setbacks
+from billfleet_workers.runtime.recollection import Recollection
 from billfleet_workers.runtime.tally import Tally
 
 
@@ -40,7 +40,7 @@ class Desk:
     fifo: bool = False
     tenant_max: int | None = None
     linger_s: float = 0.005
-    setbacks: Setbacks = field(default_factory=Setbacks)
+    recollection: Recollection = field(default_factory=Recollection)
     jitter: Callable[[], float] = random.random
     new_token: Callable[[], str] = field(default=lambda: os.urandom(16).hex())
 
