@@ -42,6 +42,7 @@ from billfleet_contracts.fields import (
     AccountId,
     TenantId,
 )
+from billfleet_contracts.forms import Decoder, decoder_of
 from billfleet_contracts.loyalty import (
     AddPoints,
     CancelTransaction,
@@ -78,7 +79,14 @@ from billfleet_contracts.mail import (
     SendMail,
     SnsNotification,
 )
-from billfleet_contracts.routes import DLQ_RETENTION_S, QueueSpec, Route, Subscription, TopicSpec
+from billfleet_contracts.routes import (
+    DLQ_RETENTION_S,
+    Form,
+    QueueSpec,
+    Route,
+    Subscription,
+    TopicSpec,
+)
 from billfleet_contracts.upcasts import Upcast
 from billfleet_contracts.webhooks import DeliverWebhook
 
@@ -104,6 +112,7 @@ __all__ = [
     "CollectPayments",
     "ContractError",
     "DebtPolicy",
+    "Decoder",
     "DeliverWebhook",
     "DueBillsReady",
     "DueBillsRequested",
@@ -113,6 +122,7 @@ __all__ = [
     "Event",
     "EventTracked",
     "Expiry",
+    "Form",
     "InvalidEvent",
     "IssueStamps",
     "LoyaltyRefused",
@@ -157,6 +167,7 @@ __all__ = [
     "UnredeemedClaimCheck",
     "Upcast",
     "decode",
+    "decoder_of",
     "encode",
     "payload_hash",
     "read_pointer",

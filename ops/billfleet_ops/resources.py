@@ -5,7 +5,7 @@ A difference is a value. It reads attributes only, and never receives a message.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -188,6 +188,7 @@ def _table(clients: Clients, name: str) -> Mapping[str, Any]:
     return {
         "KeySchema": table.get("KeySchema"),
         "AttributeDefinitions": table.get("AttributeDefinitions"),
+        "GlobalSecondaryIndexes": _indexes(table.get("GlobalSecondaryIndexes", ())),
         "BillingMode": table.get("BillingModeSummary", {}).get("BillingMode"),
         "TimeToLiveSpecification": {
             "AttributeName": ttl.get("AttributeName"),
@@ -199,6 +200,13 @@ def _table(clients: Clients, name: str) -> Mapping[str, Any]:
     }
 
 
+def _indexes(described: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """As a template writes them, in the order of their names."""
+    written = ("IndexName", "KeySchema", "Projection")
+    named = sorted(described, key=lambda index: str(index["IndexName"]))
+    return [{name: index[name] for name in written} for index in named]
+
+
 QUEUE = "AWS::SQS::Queue"
 TOPIC = "AWS::SNS::Topic"
 TABLE = "AWS::DynamoDB::Table"
@@ -207,6 +215,7 @@ SUBSCRIPTION_ATTRIBUTES = {"RawMessageDelivery", "FilterPolicy", "FilterPolicySc
 TABLE_ATTRIBUTES = {
     "KeySchema",
     "AttributeDefinitions",
+    "GlobalSecondaryIndexes",
     "BillingMode",
     "TimeToLiveSpecification",
     "PointInTimeRecoverySpecification",

@@ -17,15 +17,18 @@ from billfleet_workers.adapters.aws_client import AwsClients
 from billfleet_workers.adapters.aws_lean import LeanAwsClients
 from billfleet_workers.adapters.aws_publisher import AwsPublisher
 from billfleet_workers.adapters.dynamodb import DynamoDedupeStore
+from billfleet_workers.adapters.dynamodb_view import DynamoTransactionView
 from billfleet_workers.adapters.memory_dedupe import MemoryDedupeStore
 from billfleet_workers.adapters.memory_publisher import MemoryPublisher
 from billfleet_workers.adapters.memory_queue import MemoryQueue
+from billfleet_workers.adapters.memory_view import MemoryTransactionView
 from billfleet_workers.adapters.sqs import SqsQueue
 from billfleet_workers.adapters.statsd import StatsdMetrics
 from billfleet_workers.runtime.clock import ManualClock, SystemClock
 from billfleet_workers.runtime.ports.dedupe import DedupeStore
 from billfleet_workers.runtime.ports.publisher import Publisher
 from billfleet_workers.runtime.ports.queue import Queue
+from billfleet_workers.runtime.ports.transaction_view import TransactionView
 from port_benches import (
     MAX_RECEIVE_COUNT,
     AwsPublisherBench,
@@ -183,6 +186,20 @@ async def away_publisher(request: pytest.FixtureRequest) -> AsyncIterator[Publis
         return
     clients = nowhere(request.param, request.getfixturevalue("aws_environment"))
     real = await AwsPublisher.open(clients, stack="test")
+    yield real
+    await real.close()
+
+
+@pytest.fixture(params=["memory", "sdk", "lean"])
+async def view(request: pytest.FixtureRequest) -> AsyncIterator[TransactionView]:
+    """An empty view of transactions."""
+    if request.param == "memory":
+        yield MemoryTransactionView()
+        return
+    environment: dict[str, str] = request.getfixturevalue("aws_environment")
+    clients = make_clients(request.param, environment, environment["AWS_ENDPOINT_URL"])
+    stack: str = request.getfixturevalue("deployed_stack")
+    real = await DynamoTransactionView.open(clients, stack=stack, clock=SystemClock())
     yield real
     await real.close()
 

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
-from billfleet_contracts import QUEUES
+from billfleet_contracts import QUEUES, decoder_of
 from billfleet_workers.adapters.aws_publisher import AwsPublisher
 from billfleet_workers.adapters.sqs import SqsQueue
 from billfleet_workers.handlers.relay import Relay, Sealer
@@ -54,6 +54,7 @@ async def open_consumer(shared: Shared, name: str) -> Consumer:
         ),
         recollection=Recollection(keeps_done=settings.keep_deliveries),
         fifo=spec.fifo,
+        decode=decoder_of(spec.form),
         tenant_max=settings.tenant_in_flight_max,
     )
     return Consumer(desk, receivers=settings.receivers, poll_wait_s=settings.poll_wait_s)

@@ -63,7 +63,7 @@ async def open_shared(settings: Settings) -> AsyncIterator[Shared]:
             application_name="billfleet-upkeep",
         )
         closing.push_async_callback(upkeep.close)
-        clients = _aws_clients(settings, clock)
+        clients = open_aws_clients(settings, clock)
         dedupe = await DynamoDedupeStore.open(clients, stack=settings.stack, clock=clock)
         closing.push_async_callback(dedupe.close)
         metrics = _open_metrics(settings, closing)
@@ -130,7 +130,8 @@ async def _open_rated_gateway(
     return RatedGateway(gateway, quota, clock)
 
 
-def _aws_clients(settings: Settings, clock: Clock) -> AwsClients:
+def open_aws_clients(settings: Settings, clock: Clock) -> AwsClients:
+    """Clients of the kind that the settings ask for."""
     region, endpoint_url = settings.aws_region, settings.aws_endpoint_url
     if settings.aws_client == "sdk":
         return AwsClients(region=region, endpoint_url=endpoint_url)
