@@ -42,7 +42,17 @@ from billfleet_contracts.fields import (
     AccountId,
     TenantId,
 )
+from billfleet_contracts.file_names import attachment, object_key, safe_file_name
 from billfleet_contracts.forms import Decoder, decoder_of
+from billfleet_contracts.links import (
+    Link,
+    LinkError,
+    LinkExpired,
+    LinkForged,
+    LinkKind,
+    make_link,
+    read_link,
+)
 from billfleet_contracts.loyalty import (
     AddPoints,
     CancelTransaction,
@@ -125,6 +135,11 @@ __all__ = [
     "Form",
     "InvalidEvent",
     "IssueStamps",
+    "Link",
+    "LinkError",
+    "LinkExpired",
+    "LinkForged",
+    "LinkKind",
     "LoyaltyRefused",
     "MailRefused",
     "MailSent",
@@ -166,11 +181,16 @@ __all__ = [
     "UnknownVersion",
     "UnredeemedClaimCheck",
     "Upcast",
+    "attachment",
     "decode",
     "decoder_of",
     "encode",
+    "make_link",
+    "object_key",
     "payload_hash",
+    "read_link",
     "read_pointer",
     "route_of",
+    "safe_file_name",
     "wrap",
 ]
