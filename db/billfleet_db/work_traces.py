@@ -18,6 +18,21 @@ class LedgerTrace:
     last_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the latest delivery of the work ended, as the beats of workers told it."""
+
+    outcome: str
+    at: datetime
+    note: str
+    error_class: str
+
+
+_ENDED = text("""
+    SELECT outcome, at, note, error_class FROM fleet.deliveries
+    WHERE tenant_id = :tenant_id AND event_id = :work_id AND outcome <> 'duplicate'
+    ORDER BY at DESC, delivery_id DESC LIMIT 1
+""")
 _IN_LEDGER = text("""
     SELECT count(*) AS transfers, max(posted_at) AS last_at FROM billing.transfers
     WHERE tenant_id = :tenant_id AND work_id = :work_id
@@ -31,3 +46,12 @@ async def in_ledger(
     values = {"tenant_id": tenant_id, "work_id": work_id}
     row = (await connection.execute(_IN_LEDGER, values)).mappings().one()
     return LedgerTrace(row["transfers"], row["last_at"]) if row["transfers"] else None
+
+
+async def latest_delivery(
+    connection: AsyncConnection, tenant_id: str, work_id: str
+) -> Ended | None:
+    """How the work's latest delivery ended; None where none has, or nobody told it yet."""
+    values = {"tenant_id": tenant_id, "work_id": work_id}
+    row = (await connection.execute(_ENDED, values)).mappings().one_or_none()
+    return None if row is None else Ended(**row)

@@ -31,6 +31,7 @@ from billfleet_gateway.ports import WorkRecord
 
 State = Literal["accepted", "queued", "working", "done", "refused", "failed"]
 ENDS: Final = frozenset({"done", "refused", "failed"})
+TELLING: Final = frozenset({"Permanent", "InvalidEvent", "PayloadMismatch"})
 _log = structlog.get_logger("billfleet.gateway")
 
 
@@ -70,7 +71,9 @@ async def became(door: Door, tenant: str, work_id: str) -> Became | None:
         if known is None:
             return await _from_the_ledger(connection, tenant, work_id)
         envelope = decode(known.body)
-        ending = await _ending(connection, envelope)
+        ending = await _ending(connection, envelope) or _delivered(
+            await work_traces.latest_delivery(connection, tenant, work_id)
+        )
     if ending is None and known.sent_at is not None and known.route_kind == "queue":
         ending, is_working = _of_record(await _look(door, tenant, known))
         if ending is None:
@@ -87,6 +90,17 @@ async def became(door: Door, tenant: str, work_id: str) -> Became | None:
         ending.reason,
         ending.outcome,
     )
+
+
+def _delivered(last: work_traces.Ended | None) -> Ending | None:
+    """A delivery that was done or buried is an end; one that will be tried again is none."""
+    if last is None or last.outcome == "retry":
+        return None
+    if last.outcome == "done":
+        return Ending("done", last.at, outcome=_note(last.note))
+    # What a handler says of the work is for its sender; what broke inside is for the operators.
+    reason = last.note if last.error_class in TELLING else "it could not be done; operators know"
+    return Ending("failed", last.at, reason)
 
 
 def _told(known: Known, state: State, reason: str | None = None) -> Became:

@@ -8,11 +8,8 @@ BEGIN
   FOREACH guarded IN ARRAY ARRAY[
     'business.tenants', 'business.plans', 'customer.customers', 'customer.avatars',
     'billing.accounts', 'billing.ledger_accounts', 'billing.transfers', 'billing.bills',
-    'billing.attempts', 'billing.refusals', 'fleet.outbox', 'fleet.idempotency', 'fleet.files',
-    'fleet.webhook_endpoints', 'fleet.webhook_deliveries'] LOOP
-    IF to_regclass(guarded) IS NULL THEN
-      CONTINUE;
-    END IF;
+    'billing.attempts', 'billing.refusals', 'fleet.outbox', 'fleet.deliveries', 'fleet.idempotency',
+    'fleet.files', 'fleet.webhook_endpoints', 'fleet.webhook_deliveries'] LOOP
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', guarded);
     EXECUTE format('CREATE POLICY every_tenant ON %s TO billfleet_app USING (true)', guarded);
     EXECUTE format($p$CREATE POLICY one_tenant ON %s TO billfleet_gateway
@@ -44,7 +41,9 @@ GRANT USAGE ON SCHEMA customer, business, billing, fleet, loyalty TO billfleet_g
 GRANT EXECUTE ON FUNCTION fleet.find_api_key(text), fleet.prune_idempotency(timestamptz, integer)
   TO billfleet_gateway;
 GRANT SELECT ON business.tenants, business.plans, billing.ledger_accounts, billing.transfers,
-  billing.bills, billing.refusals, customer.avatars, fleet.webhook_deliveries TO billfleet_gateway;
+  billing.bills, billing.refusals, customer.avatars, fleet.webhook_deliveries, fleet.files TO billfleet_gateway;
+GRANT SELECT (delivery_id, at, event_id, tenant_id, outcome, note, error_class)
+  ON fleet.deliveries TO billfleet_gateway;
 GRANT SELECT (tenant_id, account_id, period_start, attempt_no, gateway, amount_minor, currency,
               state, decline_code, decline_kind, work_id, created_at, concluded_at)
   ON billing.attempts TO billfleet_gateway;
@@ -54,13 +53,5 @@ GRANT SELECT, INSERT ON fleet.idempotency TO billfleet_gateway;
 GRANT UPDATE (status, answer, location) ON fleet.idempotency TO billfleet_gateway;
 GRANT SELECT ON loyalty.programmes, loyalty.programme_rules, loyalty.cards, loyalty.lots,
   loyalty.transactions, loyalty.vouchers TO billfleet_gateway;
-
-DO $$
-BEGIN
-  IF to_regclass('fleet.files') IS NOT NULL THEN
-    GRANT SELECT ON fleet.files TO billfleet_gateway;
-  END IF;
-END
-$$;
 
 RESET ROLE;
