@@ -5,21 +5,26 @@ holds as in production. Time stands where the test sets it; the other ports are 
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import httpx
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billfleet_contracts import Earning, ProgrammeRules, Stamps
-from billfleet_db import Database, api_keys, loyalty
+from billfleet_db import Database, api_keys, deliveries, front_door, loyalty, outbox
 from billfleet_db.api_keys import ApiKey
 from billfleet_db.customers import Customer, upsert_customers
+from billfleet_db.errors import DatabaseUnavailable
+from billfleet_db.ledger import post_transfers
 from billfleet_db.loyalty import RulesVersion
 from billfleet_db.tenants import Tenant, ensure_tenant
 from billfleet_gateway import SCOPES, Door, Options, WorkRecord, create_app, new_key
+from ledger_examples import charge
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TENANTS = ("acme", "bolt")
@@ -50,6 +55,21 @@ class Files:
         self, key: str, *, expires_s: int, content_type: str, metadata: Mapping[str, str]
     ) -> str:
         return f"https://uploads.test/{key}?for={expires_s}"
+
+
+class _FailsOnce:
+    """A database whose next commit is lost; then the true one is back."""
+
+    def __init__(self, database: Database, door: Door) -> None:
+        self._database = database
+        self._door = door
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        async with self._database.transaction() as connection:
+            yield connection
+            self._door.database = self._database
+            raise DatabaseUnavailable("the connection was lost before the commit")
 
 
 class FrontDoor:
@@ -132,6 +152,47 @@ class FrontDoor:
         headers = {"Authorization": f"Bearer {shown}"} if shown else {}
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         return httpx.AsyncClient(transport=transport, base_url="http://door", headers=headers)
+
+    async def break_next_commit(self) -> None:
+        """Let the next transaction of the front door fail when all its work is done."""
+        database = self.door.database
+        self.door.database = _FailsOnce(database, self.door)  # type: ignore[assignment]
+
+    async def prune_at(self, *, hours: int) -> None:
+        """Forget first answers as the door does so much later."""
+        async with self.door.database.transaction() as connection:
+            before = self.at + timedelta(hours=hours) - self.door.options.first_answers_kept
+            assert await front_door.prune_answers(connection, before, 100) == 1
+
+    async def send_outbox(self) -> None:
+        """What the relay does when the queue takes everything."""
+        async with self.inside.transaction() as connection:
+            rows = await outbox.take(connection, 1000)
+            await outbox.mark_sent(connection, [row.outbox_id for row in rows], self.at)
+
+    async def delivered(self, work_id: str, outcome: str, note: str, error_class: str) -> None:
+        """What a worker's beat writes of a delivery."""
+        ended = deliveries.Delivery(
+            self.at, "analytics", "m", work_id, "t", "acme", "/s", "k", outcome, note,
+            error_class, 1, 1.0, "w",
+        )  # fmt: skip
+        async with self.inside.transaction() as connection:
+            await deliveries.add(connection, [ended])
+
+    async def charge(self, tenant: str, *, months: int, work_id: str = "work-1") -> None:
+        """Post so many months to the tenant's account."""
+        rows = [
+            charge(
+                f"{tenant}-1",
+                tenant_id=tenant,
+                currency="EUR",
+                period_start=date(2026, month, 1),
+                work_id=work_id,
+            )
+            for month in range(1, months + 1)
+        ]
+        async with self.inside.transaction() as connection:
+            await post_transfers(connection, rows)
 
     async def rows(self, statement: str) -> list[dict[str, Any]]:
         """What a worker would read."""

@@ -1,6 +1,5 @@
 """Accounts over HTTP: created once, seen by their tenant alone, their ledger by pages."""
 
-from datetime import date
 from typing import Any
 
 import httpx
@@ -8,23 +7,14 @@ import pytest
 from sqlalchemy import text
 
 from billfleet_db import Database
-from billfleet_db.ledger import post_transfers
+from gateway_requests import ACCOUNT
 from gateway_world import FrontDoor
-from ledger_examples import charge
-
-NEW: dict[str, Any] = {
-    "account_id": "a-9",
-    "customer": {"customer_id": "c9", "name": "Grace", "email": "grace@x.test"},
-    "amount_minor": 1999,
-    "currency": "EUR",
-    "first_billing_on": "2026-03-31",
-}
 
 
 async def test_created_account_is_answered_with_its_state_and_place(
     acme: httpx.AsyncClient,
 ) -> None:
-    made = await acme.post("/v1/accounts", json=NEW)
+    made = await acme.post("/v1/accounts", json=ACCOUNT)
     assert made.status_code == 201, made.text
     assert made.headers["location"] == "/v1/accounts/a-9"
     seen = await acme.get("/v1/accounts/a-9")
@@ -38,7 +28,7 @@ async def test_account_without_a_date_is_billed_from_today_in_its_own_zone(
     acme: httpx.AsyncClient,
 ) -> None:
     """R5."""
-    body = {key: value for key, value in NEW.items() if key != "first_billing_on"}
+    body = {key: value for key, value in ACCOUNT.items() if key != "first_billing_on"}
     made = await acme.post("/v1/accounts", json=body | {"time_zone": "Pacific/Kiritimati"})
     assert made.json()["next_billing_on"] == "2026-03-02"
 
@@ -46,8 +36,8 @@ async def test_account_without_a_date_is_billed_from_today_in_its_own_zone(
 async def test_second_account_of_an_id_is_refused_and_changes_nothing(
     acme: httpx.AsyncClient,
 ) -> None:
-    await acme.post("/v1/accounts", json=NEW)
-    again = await acme.post("/v1/accounts", json=NEW | {"amount_minor": 1})
+    await acme.post("/v1/accounts", json=ACCOUNT)
+    again = await acme.post("/v1/accounts", json=ACCOUNT | {"amount_minor": 1})
     assert again.status_code == 409
     assert again.headers["content-type"] == "application/problem+json"
     assert (await acme.get("/v1/accounts/a-9")).json()["amount_minor"] == 1999
@@ -71,7 +61,7 @@ async def test_account_that_breaks_the_schema_is_refused_with_the_field(
     acme: httpx.AsyncClient, wrong: dict[str, Any]
 ) -> None:
     """R14, R54."""
-    refused = await acme.post("/v1/accounts", json=NEW | wrong)
+    refused = await acme.post("/v1/accounts", json=ACCOUNT | wrong)
     assert refused.status_code == 422, refused.text
     assert refused.json()["type"] == "/problems/invalid"
 
@@ -105,9 +95,9 @@ async def test_query_without_a_condition_sees_only_the_named_tenant(
 
 
 async def test_ledger_is_read_page_by_page_to_its_end(
-    front: FrontDoor, acme: httpx.AsyncClient, database: Database
+    front: FrontDoor, acme: httpx.AsyncClient
 ) -> None:
-    await _charge(database, "acme", 5)
+    await front.charge("acme", months=5)
     read: list[str] = []
     cursor: str | None = None
     while True:
@@ -123,21 +113,12 @@ async def test_ledger_is_read_page_by_page_to_its_end(
 
 
 async def test_cursor_of_another_list_or_of_nobody_is_refused(
-    acme: httpx.AsyncClient, bolt: httpx.AsyncClient, database: Database
+    front: FrontDoor, acme: httpx.AsyncClient, bolt: httpx.AsyncClient
 ) -> None:
-    await _charge(database, "bolt", 3)
+    await front.charge("bolt", months=3)
     page = await bolt.get("/v1/accounts/bolt-1/ledger", params={"limit": 1})
     stolen = page.json()["next"]
     for cursor in (stolen, "x", "", "AAAA", "é", "-" * 40, "MTIzNDU2Nzg5MTIz"):
         answer = await acme.get("/v1/accounts/acme-1/ledger", params={"cursor": cursor})
         assert answer.status_code == 400, cursor
         assert answer.json()["type"] == "/problems/bad-cursor"
-
-
-async def _charge(database: Database, tenant: str, months: int) -> None:
-    rows = [
-        charge(f"{tenant}-1", tenant_id=tenant, currency="EUR", period_start=date(2026, month, 1))
-        for month in range(1, months + 1)
-    ]
-    async with database.transaction() as connection:
-        await post_transfers(connection, rows)

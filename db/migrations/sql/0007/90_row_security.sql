@@ -35,6 +35,7 @@ $$;
 GRANT SELECT, INSERT, UPDATE ON fleet.api_keys TO billfleet_app;
 GRANT SELECT, INSERT, DELETE, UPDATE ON fleet.webhook_endpoints, fleet.webhook_secrets,
   fleet.webhook_deliveries TO billfleet_app;
+GRANT SELECT ON fleet.idempotency TO billfleet_app;
 GRANT SELECT, INSERT ON fleet.webhook_attempts, customer.avatars TO billfleet_app;
 
 GRANT USAGE ON SCHEMA customer, business, billing, fleet, loyalty TO billfleet_gateway;
