@@ -59,6 +59,9 @@ class Settings(BaseSettings):
     )
     drain_deadline_s: float = Field(default=25.0, gt=0, le=110)
     dedupe_retain_s: int = Field(default=14 * 86400, ge=3600, description="Done records live.")
+    keep_deliveries: bool = Field(
+        default=True, description="How each ended, three days; off: setbacks only."
+    )
     seal_every_s: float = Field(default=60.0, ge=1, description="The ledger's hash chain grows.")
 
     health_port: int | None = Field(default=None, ge=1, le=65535, description="/livez, /readyz.")

@@ -19,6 +19,7 @@ from billfleet_workers.runtime.consumer import Consumer
 from billfleet_workers.runtime.desk import Desk
 from billfleet_workers.runtime.heartbeat import Heartbeat
 from billfleet_workers.runtime.policy import DeliveryPolicy
+from billfleet_workers.runtime.recollection import Recollection
 from billfleet_workers.runtime.tally import Tally
 from billfleet_workers.runtime.vitals import Vitals
 
@@ -53,6 +54,7 @@ async def open_consumer(shared: Shared, name: str) -> Consumer:
         concurrency=Concurrency(
             min(settings.in_flight_min, settings.in_flight_max), settings.in_flight_max
         ),
+        recollection=Recollection(keeps_done=settings.keep_deliveries),
         fifo=spec.fifo,
         decode=decoder_of(spec.form),
         tenant_max=settings.tenant_in_flight_max,
