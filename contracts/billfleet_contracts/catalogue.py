@@ -90,7 +90,7 @@ QUEUES: Final[Mapping[str, QueueSpec]] = MappingProxyType(
                 max_receive_count=20,
                 subscribes=(Subscription("events", MAILED_ABOUT),),
             ),
-            QueueSpec(name="mail-feedback", worker="mail-feedback"),
+            QueueSpec(name="mail-feedback", worker="mail-feedback", form="sns"),
         )
     }
 )
