@@ -24,4 +24,5 @@ SCHEDULES: Final[tuple[Schedule, ...]] = (
     Schedule("rebill", "cron(3 * * * ? *)", "*-*-* *:03:00", "hourly: days begin at every hour"),
     Schedule("collect", "rate(5 minutes)", "*-*-* *:00/5:00", "what dunning put off until now"),
     Schedule("loyalty-expiry", "cron(20 1 * * ? *)", "*-*-* 01:20:00", "once a day"),
+    Schedule("loyalty-warnings", "cron(40 7 * * ? *)", "*-*-* 07:40:00", "points that end soon"),
 )

@@ -5,7 +5,7 @@ worker is a new service. Sweeps get their schedules from `schedules`, operators 
 with.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from billfleet_contracts import QUEUES
 from billfleet_ops.aws_templates.document import (
@@ -20,26 +20,19 @@ from billfleet_ops.aws_templates.document import (
     sub,
 )
 from billfleet_ops.aws_templates.messaging import ARN, HERE, pascal
-from billfleet_ops.aws_templates.roles import SENDS_FIGURES, role, statements
-from billfleet_ops.aws_templates.tasks import task
-from billfleet_ops.schedules import SCHEDULES, Schedule
+from billfleet_ops.aws_templates.operators import replay_operator
+from billfleet_ops.aws_templates.roles import SENDS_FIGURES, role
+from billfleet_ops.aws_templates.sweeps import sweeps
+from billfleet_ops.aws_templates.tasks import TASKS, network, task
 from billfleet_ops.sizes import OTHERS, Size, size_of
-from billfleet_workers.main.fleet_permissions import (
-    SWEEPS,
-    replay_permissions,
-    worker_permissions,
-)
+from billfleet_workers.main.fleet_permissions import worker_permissions
 from billfleet_workers.main.permissions import Permissions
 
 DESCRIPTION = (
     "billfleet services: per worker a role with exactly what it calls, a task definition, a service"
     " that scales with what waits for each task, and a schedule for every sweep."
 )
-TASKS = "ecs-tasks.amazonaws.com"
-SCHEDULER = "scheduler.amazonaws.com"
 LOGS_KEPT_DAYS = 90
-SWEEP_DEADLINE_S = 900
-SWEEP_TRIES = 3
 PARAMETERS: dict[str, Tree] = {
     **STACK_PARAMETER,
     "Environment": {
@@ -77,12 +70,10 @@ MAIL_IDENTITY: Tree = {
 def services() -> Template:
     """The template of this version's workers and sweeps."""
     permissions = worker_permissions()
-    parts = [*_shared(), *_replay_operator()]
+    parts = [*_shared(), *replay_operator()]
     for worker, allowed in permissions.items():
         parts += _worker(worker, size_of(worker), allowed)
-    parts += [*_migration(), *_scheduling()]
-    for schedule in SCHEDULES:
-        parts += _sweep(schedule)
+    parts += [*_migration(), *sweeps()]
     outputs: dict[str, Tree] = {
         "ClusterName": {"Description": "Where all tasks run", "Value": ref("Cluster")},
         "MigrationTask": {
@@ -206,7 +197,7 @@ def _service(worker: str, size: Size) -> Part:
                 "CapacityProviderStrategy": [base, *spot],
                 "PropagateTags": "SERVICE",
                 "EnableECSManagedTags": True,
-                "NetworkConfiguration": {"AwsvpcConfiguration": _network()},
+                "NetworkConfiguration": {"AwsvpcConfiguration": network()},
                 # New tasks run before old ones drain; both versions work side by side meanwhile.
                 "DeploymentConfiguration": {
                     "MinimumHealthyPercent": 100,
@@ -289,151 +280,6 @@ def _migration() -> Iterator[Part]:
         image=ref("CanaryImage"),
         is_owner=True,
     )
-
-
-def _scheduling() -> Iterator[Part]:
-    yield Part(
-        "UnstartedSweeps",
-        {
-            "Type": "AWS::SQS::Queue",
-            "Properties": {
-                "QueueName": sub("${Stack}-unstarted-sweeps"),
-                "MessageRetentionPeriod": 1209600,
-                "SqsManagedSseEnabled": True,
-            },
-        },
-        comment="Sweeps that could not be started; an alarm watches it. The next run makes up for"
-        "\nthem, so nobody replays these.",
-    )
-    starts: list[Tree] = [
-        {
-            "Sid": "StartSweeps",
-            "Effect": "Allow",
-            "Action": ["ecs:RunTask"],
-            "Resource": [ref(_sweep_task(schedule)) for schedule in SCHEDULES],
-            "Condition": {"ArnEquals": {"ecs:cluster": attribute("Cluster")}},
-        },
-        {
-            "Sid": "HandOverRoles",
-            "Effect": "Allow",
-            "Action": ["iam:PassRole"],
-            "Resource": [attribute("ExecutionRole"), *map(attribute, map(_sweep_role, SCHEDULES))],
-            "Condition": {"StringEquals": {"iam:PassedToService": TASKS}},
-        },
-        {
-            "Sid": "TellWhatDidNotStart",
-            "Effect": "Allow",
-            "Action": ["sqs:SendMessage"],
-            "Resource": attribute("UnstartedSweeps"),
-        },
-    ]
-    yield role("SchedulerRole", SCHEDULER, (), extra=starts)
-
-
-def _sweep_task(schedule: Schedule) -> str:
-    return f"Sweep{pascal(schedule.sweep)}Task"
-
-
-def _sweep_role(schedule: Schedule) -> str:
-    return f"Sweep{pascal(schedule.sweep)}Role"
-
-
-def _sweep(schedule: Schedule) -> Iterator[Part]:
-    yield role(_sweep_role(schedule), TASKS, SWEEPS.get(schedule.sweep, ()))
-    yield task(
-        _sweep_task(schedule),
-        ["sweep", schedule.sweep],
-        size=OTHERS,
-        role=_sweep_role(schedule),
-        image=ref("Image"),
-    )
-    yield Part(
-        f"Sweep{pascal(schedule.sweep)}",
-        {
-            "Type": "AWS::Scheduler::Schedule",
-            "Properties": {
-                "Name": sub(f"${{Stack}}-sweep-{schedule.sweep}"),
-                "Description": schedule.says,
-                "ScheduleExpression": schedule.expression,
-                "ScheduleExpressionTimezone": "UTC",
-                "FlexibleTimeWindow": {"Mode": "OFF"},
-                "Target": _target(schedule),
-            },
-        },
-    )
-
-
-def _target(schedule: Schedule) -> Tree:
-    network = _network()
-    return {
-        "Arn": attribute("Cluster"),
-        "RoleArn": attribute("SchedulerRole"),
-        "EcsParameters": {
-            "TaskDefinitionArn": ref(_sweep_task(schedule)),
-            "LaunchType": "FARGATE",
-            "NetworkConfiguration": {"AwsvpcConfiguration": network},
-        },
-        "RetryPolicy": {
-            "MaximumRetryAttempts": SWEEP_TRIES,
-            "MaximumEventAgeInSeconds": SWEEP_DEADLINE_S,
-        },
-        "DeadLetterConfig": {"Arn": attribute("UnstartedSweeps")},
-    }
-
-
-def _replay_operator() -> Iterator[Part]:
-    """A person's role, taken on for a while and with a second factor."""
-    people = {"AWS": sub(f"{ARN}:iam::${{AWS::AccountId}}:root")}
-    trust = {
-        "Effect": "Allow",
-        "Principal": people,
-        "Action": "sts:AssumeRole",
-        "Condition": {"Bool": {"aws:MultiFactorAuthPresent": "true"}},
-    }
-    yield Part(
-        "ReplayOperatorPolicy",
-        {
-            "Type": "AWS::IAM::ManagedPolicy",
-            "Properties": {
-                "Description": "What `billfleet replay-dlq` calls, on this stack alone",
-                "PolicyDocument": {
-                    "Version": "2012-10-17",
-                    "Statement": _compact(statements(replay_permissions())),
-                },
-            },
-        },
-        comment="A managed policy, because an inline one would be too long for this many queues.",
-    )
-    yield Part(
-        "ReplayOperatorRole",
-        {
-            "Type": "AWS::IAM::Role",
-            "Properties": {
-                "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [trust]},
-                "MaxSessionDuration": 3600,
-                "ManagedPolicyArns": [ref("ReplayOperatorPolicy")],
-            },
-        },
-    )
-
-
-def _compact(said: Iterable[Tree]) -> list[Tree]:
-    """Statements with the same actions as one: policies are limited to 6,144 characters."""
-    by_actions: dict[tuple[str, ...], list[object]] = {}
-    for statement in said:
-        by_actions.setdefault(tuple(statement["Action"]), []).append(statement["Resource"])
-    return [
-        {"Sid": f"Part{number}", "Effect": "Allow", "Action": list(actions), "Resource": places}
-        for number, (actions, places) in enumerate(by_actions.items(), 1)
-    ]
-
-
-def _network() -> Tree:
-    return {
-        "AssignPublicIp": "DISABLED",
-        "Subnets": [imported("PrivateSubnetA"), imported("PrivateSubnetB")],
-        "SecurityGroups": [imported("WorkersGroup")],
-    }
 
 
 def _by_environment(dev: int, prod: int) -> Tag:

@@ -12,6 +12,7 @@ from typing import Any
 from billfleet_ops.aws_templates.document import Part, Tag, Tree, attribute, imported, ref, sub
 from billfleet_ops.sizes import Size
 
+TASKS = "ecs-tasks.amazonaws.com"
 STOP_TIMEOUT_S = 120
 """The most that Fargate grants."""
 DRAIN_DEADLINE_S = 100
@@ -159,4 +160,13 @@ def _agent() -> Tree:
         "Essential": False,
         "Environment": [{"Name": "CW_CONFIG_CONTENT", "Value": json.dumps(AGENT)}],
         "LogConfiguration": _logs("figures"),
+    }
+
+
+def network() -> Tree:
+    """Where tasks run: in private subnets, as members of the workers' security group."""
+    return {
+        "AssignPublicIp": "DISABLED",
+        "Subnets": [imported("PrivateSubnetA"), imported("PrivateSubnetB")],
+        "SecurityGroups": [imported("WorkersGroup")],
     }

@@ -36,7 +36,8 @@ EXAMPLE = """A whole programme (YAML or JSON):
   {programme: club, name: Our club, brand: north, stores: [north-1], version: 1,
   valid_from: "2026-01-01T00:00:00Z", rules: {earning: {points: 1, per_minor: 100, currency: EUR},
   expiry: {months: 12}, pending_days: 14, stamps: {size: 10, reward_id: coffee}},
-  rewards: [{reward: mug, name: A mug, points: 100, stock: 20}, {reward: coffee, name: Coffee}]}
+  warn_days: [30, 7], rewards: [{reward: mug, name: A mug, points: 100, stock: 20},
+  {reward: coffee, name: Coffee}]}
 """
 
 Tenant = Annotated[str, typer.Option("--tenant", help="The tenant's id.")]
@@ -78,7 +79,8 @@ def set_programme(file: File, tenant: Tenant) -> None:
     """Create a programme, add a version of its rules, and set its rewards.
 
     A version is never changed: for other rules raise `version` and `valid_from`. Purchases follow
-    the version that was valid when they happened. Rewards are replaced, their stock included.
+    the version that was valid when they happened. Rewards are replaced, their stock included, and
+    so are the days on which cards are warned before points end.
     """
     said = read_programme(file)
     is_new = asyncio.run(_set_programme(said, tenant))
@@ -86,7 +88,7 @@ def set_programme(file: File, tenant: Tenant) -> None:
     Output().say(
         f"Set {version}, valid from {said.valid_from.isoformat()}."
         if is_new
-        else f"{version} was set already; the rewards are as the file says."
+        else f"{version} was set already; rewards and warnings are as the file says."
     )
 
 
@@ -236,6 +238,7 @@ async def _set_programme(said: ProgrammeFile, tenant: str) -> bool:
                 where=f"tenant {tenant}",
                 remedy="Raise `version` and `valid_from`: cards rest on the old one.",
             )
+        await loyalty.programmes.set_warnings(connection, tenant, said.programme, said.warn_days)
         for one in said.rewards:
             reward = loyalty.Reward(reward_id=one.reward, **one.model_dump(exclude={"reward"}))
             await loyalty.programmes.set_reward(connection, tenant, said.programme, reward)
