@@ -1,17 +1,11 @@
-"""The OpenAPI 3.1 document, and `python -m billfleet_gateway.document [--check]` that keeps it.
+"""The OpenAPI 3.1 document: what FastAPI writes from the routes, with problems in it.
 
-The application serves it and the repository holds it, so that a change of the interface shows in
-review. FastAPI writes it from the routes; here problems take the place of its own errors.
+The application serves it; `openapi_file` keeps it in the repository. It knows no route.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -20,7 +14,6 @@ from billfleet_gateway.problems import KINDS, MEDIA_TYPE, ProblemDetails, Slug
 
 TITLE: Final = "billfleet"
 VERSION: Final = "1"
-PATH: Final = Path(__file__).parent / "openapi.json"
 _ABOUT: Final = """Enqueue billing and loyalty work, and hear what became of it.
 
 Work is accepted with 202 and an id: `GET /v1/work/{id}` says what became of it, and
@@ -84,33 +77,3 @@ def _add(responses: dict[str, Any], slug: Slug) -> None:
         said["headers"] = {
             "Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}
         }
-
-
-def render() -> str:
-    """The document as the repository holds it."""
-    from billfleet_gateway.app import create_app
-    from billfleet_gateway.door import Door, Options
-
-    # Describing asks for no part of the door but its options.
-    absent = cast("Any", None)
-    door = Door(absent, absent, absent, absent, Options())
-    return json.dumps(describe(create_app(door)), indent=2, sort_keys=True) + "\n"
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """0 when the file is as the routes say; it is written unless `--check` is given."""
-    parser = argparse.ArgumentParser(prog="python -m billfleet_gateway.document")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail on a difference")
-    options = parser.parse_args(arguments)
-    text = render()
-    if PATH.exists() and PATH.read_text("utf-8") == text:
-        return 0
-    if options.check:
-        sys.stderr.write("openapi.json is out of date: run `make schemas` and commit it.\n")
-        return 1
-    PATH.write_text(text, "utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
