@@ -136,11 +136,13 @@ async def get_card(card_id: AnId, caller: Reader, door: TheDoor) -> Response:
         card = await cards.get(connection, caller.tenant, card_id)
         if card is None:
             raise not_found("card")
-        held = await lots.open_lots(connection, caller.tenant, card_id)
+        held = await lots.open_lots(connection, caller.tenant, [card_id])
         vouchers = await programmes.open_vouchers(connection, caller.tenant, card_id)
         rules = await programmes.rules_at(connection, caller.tenant, card.programme_id, door.now())
     owes = rules is not None and rules.rules.get("debt") == "negative_balance"
-    return shown(_card(card, held, len(vouchers), door.now(), is_debt_taken_off=owes))
+    return shown(
+        _card(card, [lot for _, lot in held], len(vouchers), door.now(), is_debt_taken_off=owes)
+    )
 
 
 def _card(

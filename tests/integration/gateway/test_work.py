@@ -162,7 +162,7 @@ async def test_loyalty_work_is_told_by_what_is_on_the_card(
     for row in await front.rows("SELECT body FROM fleet.outbox ORDER BY outbox_id"):
         envelope = decode(row["body"])
         work = world.work(envelope.data)
-        await world.handler.handle(type(work)(envelope, "m", 1, START, "t"))
+        await world.handler.handle_batch([type(work)(envelope, "m", 1, START, "t")])
     told = (await acme.get(f"/v1/work/{sent.json()['work_id']}")).json()
     assert (told["state"], told["outcome"]) == (
         "done",
