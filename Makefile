@@ -35,7 +35,7 @@ up: $(RUN_DONE) ## Run the embedded stack and the whole fleet until Ctrl-C
 test: $(DEV_DONE) ## Run every test
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
-check: fmt-check lint types walls schemas-check test ## All that CI asks: format, lint, types, walls, schemas, tests
+check: fmt-check lint types walls schemas-check templates-check test ## All that CI asks: format, lint, types, walls, schemas, tests
 
 SEEDS ?= 1000
 .PHONY: sim sim-mutants
@@ -78,6 +78,13 @@ schemas: $(DEV_DONE) ## Write the JSON Schemas and the AsyncAPI document
 
 schemas-check: $(DEV_DONE)
 	$(BIN)/python -m billfleet_contracts.schemas --check
+
+.PHONY: templates templates-check
+templates: $(DEV_DONE) ## Write the CloudFormation templates that follow from the catalogue
+	$(BIN)/python -m billfleet_ops.aws_templates
+
+templates-check: $(DEV_DONE)
+	$(BIN)/python -m billfleet_ops.aws_templates --check
 
 migrate: $(RUN_DONE) ## Bring the database at MIGRATION_DATABASE_URL (or DATABASE_URL) to this version
 	$(BIN)/billfleet migrate

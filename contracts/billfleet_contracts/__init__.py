@@ -23,6 +23,7 @@ from billfleet_contracts.billing import (
     RebillAccounts,
 )
 from billfleet_contracts.catalogue import CATALOGUE, QUEUES, TOPICS, Catalogue, Entry, route_of
+from billfleet_contracts.claim_check import Pointer, read_pointer
 from billfleet_contracts.codec import decode, encode, payload_hash, wrap
 from billfleet_contracts.envelope import Envelope
 from billfleet_contracts.errors import (
@@ -31,6 +32,7 @@ from billfleet_contracts.errors import (
     UndecodableBody,
     UnknownType,
     UnknownVersion,
+    UnredeemedClaimCheck,
 )
 from billfleet_contracts.event import Event
 from billfleet_contracts.fields import (
@@ -39,6 +41,17 @@ from billfleet_contracts.fields import (
     TENANT_PATTERN,
     AccountId,
     TenantId,
+)
+from billfleet_contracts.file_names import attachment, object_key, safe_file_name
+from billfleet_contracts.forms import Decoder, decoder_of
+from billfleet_contracts.links import (
+    Link,
+    LinkError,
+    LinkExpired,
+    LinkForged,
+    LinkKind,
+    make_link,
+    read_link,
 )
 from billfleet_contracts.loyalty import (
     AddPoints,
@@ -76,7 +89,14 @@ from billfleet_contracts.mail import (
     SendMail,
     SnsNotification,
 )
-from billfleet_contracts.routes import DLQ_RETENTION_S, QueueSpec, Route, TopicSpec
+from billfleet_contracts.routes import (
+    DLQ_RETENTION_S,
+    Form,
+    QueueSpec,
+    Route,
+    Subscription,
+    TopicSpec,
+)
 from billfleet_contracts.upcasts import Upcast
 from billfleet_contracts.webhooks import DeliverWebhook
 
@@ -102,6 +122,7 @@ __all__ = [
     "CollectPayments",
     "ContractError",
     "DebtPolicy",
+    "Decoder",
     "DeliverWebhook",
     "DueBillsReady",
     "DueBillsRequested",
@@ -111,8 +132,14 @@ __all__ = [
     "Event",
     "EventTracked",
     "Expiry",
+    "Form",
     "InvalidEvent",
     "IssueStamps",
+    "Link",
+    "LinkError",
+    "LinkExpired",
+    "LinkForged",
+    "LinkKind",
     "LoyaltyRefused",
     "MailRefused",
     "MailSent",
@@ -122,6 +149,7 @@ __all__ = [
     "PaymentFailed",
     "PaymentReported",
     "PaymentSucceeded",
+    "Pointer",
     "PointsExpired",
     "PointsExpiring",
     "PointsIssued",
@@ -143,6 +171,7 @@ __all__ = [
     "SnsNotification",
     "Stamps",
     "StampsIssued",
+    "Subscription",
     "TenantId",
     "Tier",
     "Tiers",
@@ -150,10 +179,18 @@ __all__ = [
     "UndecodableBody",
     "UnknownType",
     "UnknownVersion",
+    "UnredeemedClaimCheck",
     "Upcast",
+    "attachment",
     "decode",
+    "decoder_of",
     "encode",
+    "make_link",
+    "object_key",
     "payload_hash",
+    "read_link",
+    "read_pointer",
     "route_of",
+    "safe_file_name",
     "wrap",
 ]

@@ -46,9 +46,20 @@ from billfleet_contracts.mail import (
     SendMail,
     SnsNotification,
 )
-from billfleet_contracts.routes import QueueSpec, Route, TopicSpec
+from billfleet_contracts.routes import QueueSpec, Route, Subscription, TopicSpec
 from billfleet_contracts.upcasts import Upcast, Upcasts
 from billfleet_contracts.webhooks import DeliverWebhook
+
+MAILED_ABOUT: Final = (
+    DueBillsReady.TYPE,
+    PaymentSucceeded.TYPE,
+    PaymentFailed.TYPE,
+    PointsExpiring.TYPE,
+    ReportReady.TYPE,
+    "billfleet.exports.export_ready.v1",
+    "billfleet.exports.export_failed.v1",
+)
+"""The facts that the mail worker writes about."""
 
 QUEUES: Final[Mapping[str, QueueSpec]] = MappingProxyType(
     {
@@ -60,16 +71,26 @@ QUEUES: Final[Mapping[str, QueueSpec]] = MappingProxyType(
             # An endpoint may be away for a day: its deliveries are tried that long, and their
             # number is counted in the database and not by the queue.
             QueueSpec(
-                name="webhooks", worker="webhooks", max_receive_count=30, retry_cap_s=10 * 3600
+                name="webhooks",
+                worker="webhooks",
+                max_receive_count=30,
+                retry_cap_s=10 * 3600,
+                subscribes=(Subscription("events"),),
             ),
             QueueSpec(name="uploads", worker="avatar", visibility_timeout_s=120, form="s3"),
-            QueueSpec(name="analytics", worker="analytics"),
+            QueueSpec(name="analytics", worker="analytics", subscribes=(Subscription("events"),)),
             QueueSpec(name="reports", worker="reports", visibility_timeout_s=300),
             QueueSpec(name="loyalty-view", worker="loyalty-view"),
             QueueSpec(name="due-bills", worker="email-due-bills", visibility_timeout_s=60),
             # Waiting for a turn at the mail service is no failure: a mail may be received often.
-            QueueSpec(name="email", worker="email", visibility_timeout_s=120, max_receive_count=20),
-            QueueSpec(name="mail-feedback", worker="mail-feedback", visibility_timeout_s=60),
+            QueueSpec(
+                name="email",
+                worker="email",
+                visibility_timeout_s=120,
+                max_receive_count=20,
+                subscribes=(Subscription("events", MAILED_ABOUT),),
+            ),
+            QueueSpec(name="mail-feedback", worker="mail-feedback"),
         )
     }
 )

@@ -33,8 +33,14 @@ from pydantic import (
 from pydantic_core import core_schema
 
 from billfleet_contracts.catalogue import CATALOGUE, Catalogue
+from billfleet_contracts.claim_check import read_pointer
 from billfleet_contracts.envelope import SCHEMA_URN, Envelope
-from billfleet_contracts.errors import ContractError, InvalidEvent, UndecodableBody
+from billfleet_contracts.errors import (
+    ContractError,
+    InvalidEvent,
+    UndecodableBody,
+    UnredeemedClaimCheck,
+)
 from billfleet_contracts.event import Event, canonical_json
 from billfleet_contracts.upcasts import Data
 
@@ -119,6 +125,7 @@ def decode(body: str | bytes, catalogue: Catalogue = CATALOGUE) -> Envelope:
 
     Raises:
         UndecodableBody: not a JSON object in UTF-8.
+        UnredeemedClaimCheck: a pointer to a body in S3, which should have been fetched before.
         UnknownType: no such event, or not even an event's type.
         UnknownVersion: a version that neither the catalogue nor its upcasts know.
         InvalidEvent: anything else that breaks the schema; `where` says at which JSON path.
@@ -126,6 +133,8 @@ def decode(body: str | bytes, catalogue: Catalogue = CATALOGUE) -> Envelope:
     try:
         envelope = _wire(catalogue).union.validate_json(body)
     except ValidationError as error:
+        if isinstance(body, str) and read_pointer(body) is not None:
+            raise UnredeemedClaimCheck("the body was left in S3, and is not there") from None
         raise _explain(error, catalogue) from None
     except UnicodeEncodeError:
         raise UndecodableBody("the body is not valid Unicode") from None

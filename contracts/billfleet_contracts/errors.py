@@ -36,6 +36,15 @@ class UndecodableBody(ContractError):
     """
 
 
+class UnredeemedClaimCheck(ContractError):
+    """The body is a pointer to S3, and what it points to could not be had.
+
+    Either the object is gone, or it lies in a bucket that this worker does not read from. Look at
+    the pointer in the dead-letter queue; put the object back, or set the worker's
+    BILLFLEET_CLAIM_CHECK_BUCKETS, and replay.
+    """
+
+
 class UnknownType(ContractError):
     """The catalogue has no event of this name.
 

@@ -28,12 +28,24 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Subscription:
+    """What a queue hears of a topic: the event types that it wants, or all of them when empty.
+
+    `types` become the filter policy on the attribute `type`, so that SNS drops the rest.
+    """
+
+    topic: str
+    types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class QueueSpec:
-    """A queue, the worker that reads it, and its settings.
+    """A queue, the worker that reads it, its settings, and the topics that it hears.
 
     `group` says what MessageGroupId is made of: `tenant` gives each tenant its fair share,
     `subject` orders the messages about one subject of one tenant. `form` says what its bodies
-    look like; `forms.decoder_of` reads them. `retry_cap_s` is the longest wait between two tries.
+    look like; `forms.decoder_of` reads them. In a foreign form they come from the topic or the
+    bucket that is called like the queue. `retry_cap_s` is the longest wait between two tries.
     """
 
     name: str
@@ -43,6 +55,7 @@ class QueueSpec:
     max_receive_count: int = 10
     retention_s: int = 14 * 24 * 3600
     group: Literal["tenant", "subject"] = "tenant"
+    subscribes: tuple[Subscription, ...] = ()
     form: Form = "envelope"
     retry_cap_s: int = 900
 
@@ -64,7 +77,7 @@ class QueueSpec:
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """A topic that facts are published to; who subscribes is the stack's matter."""
+    """A topic that facts are published to. Queues say by `subscribes` what they hear of it."""
 
     name: str
     fifo: bool = False

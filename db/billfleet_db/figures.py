@@ -21,6 +21,11 @@ _BACKLOG = text("""
       (SELECT count(*) FROM billing.attempts WHERE state = 'unknown' AND next_check_at IS NULL)
         AS attempts_for_a_human
 """)
+_CALLS = text("""
+    SELECT (SELECT count(*) FROM billing.attempts WHERE state = 'unknown' AND next_check_at IS NULL)
+             AS attempts_for_a_human,
+           (SELECT count(*) FROM billing.accounts WHERE parked_at IS NOT NULL) AS accounts_parked
+""")
 _BOOKS = text("""
     SELECT a.tenant_id, a.currency,
            count(DISTINCT a.account_id) AS accounts,
@@ -48,6 +53,14 @@ class Backlog:
 
 
 @dataclass(frozen=True, slots=True)
+class CallsForAttention:
+    """What stands still until a person has looked at it."""
+
+    attempts_for_a_human: int
+    accounts_parked: int
+
+
+@dataclass(frozen=True, slots=True)
 class TenantBooks:
     """What one tenant has billed and collected in one currency."""
 
@@ -64,6 +77,11 @@ class TenantBooks:
 async def backlog(connection: AsyncConnection) -> Backlog:
     """Count what waits."""
     return Backlog(**(await connection.execute(_BACKLOG)).mappings().one())
+
+
+async def calls_for_attention(connection: AsyncConnection) -> CallsForAttention:
+    """Count what only people resolve."""
+    return CallsForAttention(**(await connection.execute(_CALLS)).mappings().one())
 
 
 async def books(connection: AsyncConnection) -> list[TenantBooks]:

@@ -5,10 +5,8 @@ The stages themselves are `loyalty_replay`'s. It decides nothing.
 
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from billfleet_db import Database
+from billfleet_ops.bars import bars
 from billfleet_ops.errors import OpsError
 from billfleet_ops.loyalty_replay import Comparison, compare, send, set_up, wait
 from billfleet_ops.purchase_plan import plan_cards, read_purchases
@@ -43,15 +41,15 @@ async def play(
     try:
         await set_up(database, tenant, plans)
         async with producer:
-            with _bars() as bars:
-                sending = bars.add_task("messages sent", total=total)
-                done = bars.add_task("transactions written", total=total)
-                await send(producer, tenant, plans, lambda n: bars.update(sending, completed=n))
+            with bars() as shown:
+                sending = shown.add_task("messages sent", total=total)
+                done = shown.add_task("transactions written", total=total)
+                await send(producer, tenant, plans, lambda n: shown.update(sending, completed=n))
                 recorded = await wait(
                     database,
                     tenant,
                     plans,
-                    lambda n: bars.update(done, completed=n),
+                    lambda n: shown.update(done, completed=n),
                     patience_s=patience_s,
                 )
         if recorded < total:
@@ -65,16 +63,3 @@ async def play(
         return await compare(database, tenant, plans)
     finally:
         await database.close()
-
-
-def _bars() -> Progress:
-    terminal = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=terminal,
-        transient=True,
-        disable=not terminal.is_terminal,
-    )

@@ -5,12 +5,13 @@ A difference is a value. It reads attributes only, and never receives a message.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from botocore.exceptions import ClientError
 
+from billfleet_ops.buckets import BUCKET_ATTRIBUTES, correct_bucket, read_bucket
 from billfleet_ops.clients import Clients, aws_errors_mapped
 from billfleet_ops.templates import TEMPLATE_NAMES, Place, Resource, resources_of
 
@@ -34,6 +35,8 @@ NOT_THERE = {
     "NotFoundException",
     "ResourceNotFoundException",
     "TableNotFoundException",
+    "NoSuchBucket",
+    "404",
 }
 
 
@@ -43,7 +46,7 @@ class Difference:
 
     resource: Resource
     name: str
-    """The physical name of the queue, topic or table."""
+    """The physical name of the queue, topic, table or bucket."""
     attribute: str
     """The attribute, or the resource itself when it is missing."""
     promised: str
@@ -69,8 +72,8 @@ def place_of(clients: Clients, stack: str) -> Place:
 
 
 def promised(place: Place) -> list[Resource]:
-    """Every queue, topic and table of the templates."""
-    kinds = (QUEUE, TOPIC, TABLE)
+    """Every queue, topic, table, bucket and subscription of the templates."""
+    kinds = (QUEUE, TOPIC, TABLE, BUCKET, SUBSCRIPTION)
     return [
         resource
         for name in TEMPLATE_NAMES
@@ -113,6 +116,9 @@ def correct(clients: Clients, difference: Difference) -> bool:
             attributes = cast("dict[Any, str]", {difference.attribute: wanted})
             clients.sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
             return True
+        if difference.resource.kind == BUCKET:
+            wanted = properties[difference.attribute]
+            return correct_bucket(clients.s3, difference.name, difference.attribute, wanted)
         if difference.attribute == "TimeToLiveSpecification":
             clients.dynamodb.update_time_to_live(
                 TableName=difference.name,
@@ -129,8 +135,15 @@ def correct(clients: Clients, difference: Difference) -> bool:
 
 
 def physical_name(resource: Resource) -> str:
-    """The name under which the resource exists."""
-    names = {QUEUE: "QueueName", TOPIC: "TopicName", TABLE: "TableName"}
+    """The name under which the resource exists; a subscription has that of its queue's ARN."""
+    if resource.kind == SUBSCRIPTION:
+        return f"{resource.properties['TopicArn']} to {resource.properties['Endpoint']}"
+    names = {
+        QUEUE: "QueueName",
+        TOPIC: "TopicName",
+        TABLE: "TableName",
+        BUCKET: "BucketName",
+    }
     return str(resource.properties[names[resource.kind]])
 
 
@@ -146,8 +159,10 @@ def wanted_attributes(resource: Resource) -> Iterator[tuple[str, Any]]:
     for attribute, value in resource.properties.items():
         if resource.kind == QUEUE and attribute in QUEUE_ATTRIBUTES:
             yield attribute, queue_attribute(value)
-        elif resource.kind == TABLE and attribute in TABLE_ATTRIBUTES:
+        elif attribute in READABLE.get(resource.kind, ()):
             yield attribute, value
+        elif resource.kind == SUBSCRIPTION and attribute in SUBSCRIPTION_ATTRIBUTES:
+            yield attribute, queue_attribute(value)
 
 
 def _queue(clients: Clients, name: str) -> Mapping[str, Any]:
@@ -163,6 +178,19 @@ def _topic(clients: Clients, name: str) -> Mapping[str, Any]:
     return clients.sns.get_topic_attributes(TopicArn=arn)["Attributes"]
 
 
+def _subscription(clients: Clients, name: str) -> Mapping[str, Any]:
+    topic, endpoint = name.split(" to ")
+    pages = clients.sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
+    for page in pages:
+        for found in page["Subscriptions"]:
+            if found["Endpoint"] == endpoint:
+                answer = clients.sns.get_subscription_attributes(
+                    SubscriptionArn=found["SubscriptionArn"]
+                )
+                return answer["Attributes"]
+    raise ClientError({"Error": {"Code": "NotFound"}}, "ListSubscriptionsByTopic")
+
+
 def _table(clients: Clients, name: str) -> Mapping[str, Any]:
     table = clients.dynamodb.describe_table(TableName=name)["Table"]
     ttl = clients.dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
@@ -171,6 +199,7 @@ def _table(clients: Clients, name: str) -> Mapping[str, Any]:
     return {
         "KeySchema": table.get("KeySchema"),
         "AttributeDefinitions": table.get("AttributeDefinitions"),
+        "GlobalSecondaryIndexes": _indexes(table.get("GlobalSecondaryIndexes", ())),
         "BillingMode": table.get("BillingModeSummary", {}).get("BillingMode"),
         "TimeToLiveSpecification": {
             "AttributeName": ttl.get("AttributeName"),
@@ -182,17 +211,39 @@ def _table(clients: Clients, name: str) -> Mapping[str, Any]:
     }
 
 
+def _bucket(clients: Clients, name: str) -> Mapping[str, Any]:
+    return read_bucket(clients.s3, name)
+
+
+def _indexes(described: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """As a template writes them, in the order of their names."""
+    written = ("IndexName", "KeySchema", "Projection")
+    named = sorted(described, key=lambda index: str(index["IndexName"]))
+    return [{name: index[name] for name in written} for index in named]
+
+
 QUEUE = "AWS::SQS::Queue"
 TOPIC = "AWS::SNS::Topic"
 TABLE = "AWS::DynamoDB::Table"
+BUCKET = "AWS::S3::Bucket"
+SUBSCRIPTION = "AWS::SNS::Subscription"
+SUBSCRIPTION_ATTRIBUTES = {"RawMessageDelivery", "FilterPolicy", "FilterPolicyScope"}
 TABLE_ATTRIBUTES = {
     "KeySchema",
     "AttributeDefinitions",
+    "GlobalSecondaryIndexes",
     "BillingMode",
     "TimeToLiveSpecification",
     "PointInTimeRecoverySpecification",
 }
-READERS = {QUEUE: _queue, TOPIC: _topic, TABLE: _table}
+READABLE = {TABLE: TABLE_ATTRIBUTES, BUCKET: BUCKET_ATTRIBUTES}
+READERS = {
+    QUEUE: _queue,
+    TOPIC: _topic,
+    TABLE: _table,
+    BUCKET: _bucket,
+    SUBSCRIPTION: _subscription,
+}
 
 
 def _comparable(value: Any) -> Any:

@@ -18,6 +18,7 @@ ARN_NAMES = {
     "AWS::SQS::Queue": ("sqs", "QueueName", ""),
     "AWS::SNS::Topic": ("sns", "TopicName", ""),
     "AWS::DynamoDB::Table": ("dynamodb", "TableName", "table/"),
+    "AWS::S3::Bucket": ("s3", "BucketName", ""),
 }
 
 
@@ -51,7 +52,7 @@ class Resource:
 
 def template_body(name: str) -> str:
     """The text of `messaging` or `data`, as CloudFormation takes it."""
-    return _folder().joinpath(f"{name}.yaml").read_text()
+    return template_folder().joinpath(f"{name}.yaml").read_text()
 
 
 def resources_of(name: str, place: Place) -> list[Resource]:
@@ -64,7 +65,7 @@ def resources_of(name: str, place: Place) -> list[Resource]:
     ]
 
 
-def _folder() -> Path:
+def template_folder() -> Path:
     """Inside the package when installed from a wheel, beside it in a checkout."""
     inside = _PACKAGE / "aws"
     return inside if inside.is_dir() else _PACKAGE.parent / "aws"
@@ -111,6 +112,9 @@ class _Resolver:
         service, name_property, prefix = ARN_NAMES[body["Type"]]
         name = self.value(body["Properties"][name_property])
         variables = self._variables
+        if service == "s3":
+            # One name space for the whole world: neither region nor account is part of it.
+            return f"arn:{variables['AWS::Partition']}:s3:::{name}"
         return (
             f"arn:{variables['AWS::Partition']}:{service}:{variables['AWS::Region']}"
             f":{variables['AWS::AccountId']}:{prefix}{name}"

@@ -5,6 +5,7 @@ and an AWS client, which is imported when a producer opens; it must not know the
 database or its settings.
 """
 
+from billfleet_producers.claim_check import ClaimCheck
 from billfleet_producers.errors import (
     BatchFailed,
     EndpointUnreachable,
@@ -16,18 +17,23 @@ from billfleet_producers.errors import (
     QueueMissing,
     SendFailed,
 )
+from billfleet_producers.lingering import LingeringProducer
 from billfleet_producers.outgoing import Outgoing
 from billfleet_producers.preparing import Sendable
 from billfleet_producers.producer import Producer
 from billfleet_producers.recording import RecordingProducer, RecordingSyncProducer
 from billfleet_producers.report import Failure, Receipt, Report
 from billfleet_producers.sending import RetryPolicy
+from billfleet_producers.sync_lingering import LingeringSyncProducer
 from billfleet_producers.sync_producer import SyncProducer
 
 __all__ = [
     "BatchFailed",
+    "ClaimCheck",
     "EndpointUnreachable",
     "Failure",
+    "LingeringProducer",
+    "LingeringSyncProducer",
     "MessageTooLarge",
     "NotPermitted",
     "Outgoing",

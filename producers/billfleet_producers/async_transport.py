@@ -20,6 +20,7 @@ from billfleet_contracts import Route
 from billfleet_producers import calls
 from billfleet_producers.aws_errors import map_call_error, map_setup_error
 from billfleet_producers.calls import AwsCall, Service
+from billfleet_producers.claim_check import LargeBody
 from billfleet_producers.connection import Connection
 from billfleet_producers.packing import Batch
 from billfleet_producers.sending import Answer
@@ -90,6 +91,14 @@ class AsyncAwsTransport:
         """
         name = batch.route.physical_name(self._connection.stack)
         return await self._run(calls.send(batch, await self._address(batch.route)), name)
+
+    async def store(self, large: LargeBody) -> None:
+        """Leave a large body in S3.
+
+        Raises:
+            ProducerError: it is not there.
+        """
+        await self._run(calls.store(large), f"s3://{large.pointer.bucket}")
 
     async def close(self) -> None:
         """Close the connections."""

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from billfleet_contracts import Route
+from billfleet_producers.claim_check import LargeBody
 from billfleet_producers.errors import SendFailed
 from billfleet_producers.outgoing import Outgoing
 from billfleet_producers.packing import Batch
 from billfleet_producers.sending import Accepted, Answer
 
-Service = Literal["sqs", "sns", "sts"]
+Service = Literal["sqs", "sns", "sts", "s3"]
 
 # AWS marks these as the sender's fault although the same message may pass a moment later.
 _THROTTLE_CODES = frozenset(
@@ -78,6 +79,20 @@ def find_address(
     return (yield from find_topic(name, region))
 
 
+def store(large: LargeBody) -> Generator[AwsCall, Mapping[str, Any], None]:
+    """Leave a body in S3, before the message that points to it is sent."""
+    yield AwsCall(
+        "s3",
+        "put_object",
+        {
+            "Bucket": large.pointer.bucket,
+            "Key": large.pointer.key,
+            "Body": large.body.encode(),
+            "ContentType": "application/json",
+        },
+    )
+
+
 def send(batch: Batch, address: str) -> Generator[AwsCall, Mapping[str, Any], list[Answer]]:
     """One batch call, and one answer per message in the batch's order."""
     entries = [_entry(number, message) for number, message in enumerate(batch.messages)]
@@ -99,7 +114,10 @@ def _entry(number: int, message: Outgoing) -> dict[str, Any]:
         entry["MessageDeduplicationId"] = message.deduplication_id
     if message.attributes:
         entry["MessageAttributes"] = {
-            name: {"DataType": "String", "StringValue": value}
+            name: {
+                "DataType": "Number" if isinstance(value, int) else "String",
+                "StringValue": str(value),
+            }
             for name, value in message.attributes.items()
         }
     return entry

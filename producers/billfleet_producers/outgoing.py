@@ -23,6 +23,7 @@ from billfleet_contracts import (
     encode,
     route_of,
 )
+from billfleet_contracts.claim_check import SIZE_ATTRIBUTE
 
 GROUP_ID_CHARS_MAX = 128
 
@@ -39,6 +40,7 @@ class Outgoing:
         deduplication_id: MessageDeduplicationId; set for FIFO queues and topics only.
         event_type: the full type. Topics carry it as the message attribute `type`, so that
             subscriptions can filter on it.
+        left_body_bytes: the size of the body that was left in S3, where `body` is a pointer.
     """
 
     event_id: str
@@ -47,6 +49,7 @@ class Outgoing:
     group_id: str | None = None
     deduplication_id: str | None = None
     event_type: str | None = None
+    left_body_bytes: int | None = None
 
     @classmethod
     def from_envelope(
@@ -89,17 +92,23 @@ class Outgoing:
         return self.deduplication_id is not None
 
     @property
-    def attributes(self) -> Mapping[str, str]:
-        """The message attributes: a topic's messages say their type."""
+    def attributes(self) -> Mapping[str, str | int]:
+        """The message attributes: a topic's messages say their type, a pointer what it stands for.
+
+        An int travels as a Number.
+        """
+        found: dict[str, str | int] = {}
         if self.route.kind == "topic" and self.event_type:
-            return {"type": self.event_type}
-        return {}
+            found["type"] = self.event_type
+        if self.left_body_bytes is not None:
+            found[SIZE_ATTRIBUTE] = self.left_body_bytes
+        return found
 
     @cached_property
     def size_bytes(self) -> int:
         """What AWS counts: the body, and each attribute's name, data type and value, in UTF-8."""
         attributes = sum(
-            len(name.encode()) + len("String") + len(value.encode())
+            len(name.encode()) + len("String") + len(str(value).encode())
             for name, value in self.attributes.items()
         )
         return len(self.body.encode()) + attributes

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from billfleet_contracts import Event
+from billfleet_producers.claim_check import CheckingIn, ClaimCheck, LargeBody
 from billfleet_producers.connection import Connection
 from billfleet_producers.errors import ProducerError, ProducerMisconfigured, ProducerNotOpen
 from billfleet_producers.outgoing import Outgoing
@@ -31,6 +32,9 @@ class AsyncTransport(Protocol):
 
     async def send(self, batch: Batch) -> list[Answer]:
         """One answer per message; raises ProducerError when the whole call failed."""
+
+    async def store(self, large: LargeBody) -> None:
+        """Leave a large body in S3; raises ProducerError when it is not there."""
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -56,6 +60,7 @@ class Producer:
         new_id: makes envelope ids.
         random: a number in [0, 1), for jitter.
         sleep: waits the given seconds.
+        claim_check: where bodies above the limit of SQS or SNS are left; else they are refused.
         transport: replaces AWS altogether; see `RecordingProducer`.
 
     Example:
@@ -79,6 +84,7 @@ class Producer:
         new_id: Callable[[], str] = random_id,
         random: Callable[[], float] = system_random.random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        claim_check: ClaimCheck | None = None,
         transport: AsyncTransport | None = None,
     ) -> None:
         self._connection = Connection(
@@ -91,6 +97,7 @@ class Producer:
             read_timeout_s=read_timeout_s,
         )
         self._preparation = Preparation(source, clock, new_id)
+        self._claim_check = claim_check
         self._retry = retry
         self._random = random
         self._sleep = sleep
@@ -177,8 +184,12 @@ class Producer:
             ContractError: an event or a tenant breaks the contract; nothing has been sent then.
             ProducerNotOpen: used outside of `async with`.
         """
-        sending = Sending(self._preparation.prepare_all(items), self._retry, self._random)
         transport = self._open_transport()
+        checking = CheckingIn.of(self._preparation.prepare_all(items), self._claim_check)
+        for position, large in checking.large.items():
+            if (error := await self._store(transport, large)) is not None:
+                checking.refused[position] = error
+        sending = Sending(checking.messages, self._retry, self._random, refused=checking.refused)
         while (turn := sending.next_round()) is not None:
             if turn.wait_s:
                 await self._sleep(turn.wait_s)
@@ -193,6 +204,18 @@ class Producer:
                 return await transport.send(batch)
             except ProducerError as error:
                 return error
+
+    async def _store(self, transport: AsyncTransport, large: LargeBody) -> ProducerError | None:
+        for attempts_made in range(1, self._retry.attempts_max + 1):
+            try:
+                await transport.store(large)
+            except ProducerError as error:
+                if not error.retriable or attempts_made == self._retry.attempts_max:
+                    return error
+                await self._sleep(self._retry.wait_s(attempts_made, self._random))
+            else:
+                return None
+        return None
 
     def _open_transport(self) -> AsyncTransport:
         if self._transport is None:

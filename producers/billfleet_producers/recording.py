@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from billfleet_contracts import Envelope, Event, decode
+from billfleet_contracts import Envelope, Event, Pointer, decode, read_pointer
+from billfleet_producers.claim_check import ClaimCheck, LargeBody
 from billfleet_producers.errors import ProducerError, SendFailed
 from billfleet_producers.outgoing import Outgoing
 from billfleet_producers.packing import Batch
@@ -41,11 +42,13 @@ class Recorder:
     Attributes:
         sent: every message that was accepted, oldest first.
         batches: the calls that would have been made, with the messages that each carried.
+        stored: the bodies that would have been left in S3, by where.
     """
 
     def __init__(self) -> None:
         self.sent: list[Outgoing] = []
         self.batches: list[Batch] = []
+        self.stored: dict[Pointer, str] = {}
         self._faults: list[_Fault] = []
 
     def answer(self, batch: Batch) -> list[Answer]:
@@ -82,7 +85,11 @@ class _Recording:
     @property
     def envelopes(self) -> list[Envelope]:
         """The same, decoded."""
-        return [decode(message.body) for message in self.sent]
+        return [decode(self._whole_body(message)) for message in self.sent]
+
+    def _whole_body(self, message: Outgoing) -> str:
+        pointer = read_pointer(message.body)
+        return message.body if pointer is None else self.recorder.stored[pointer]
 
     def fail(
         self,
@@ -149,6 +156,7 @@ class RecordingProducer(_Recording, Producer):
         source: str = "/test",
         clock: Callable[[], datetime] = utc_now,
         new_id: Callable[[], str] = random_id,
+        claim_check: ClaimCheck | None = None,
     ) -> None:
         self.recorder = Recorder()
         super().__init__(
@@ -156,6 +164,7 @@ class RecordingProducer(_Recording, Producer):
             source=source,
             clock=clock,
             new_id=new_id,
+            claim_check=claim_check,
             sleep=_pass_async,
             transport=_AsyncRecordingTransport(self.recorder),
         )
@@ -170,6 +179,7 @@ class RecordingSyncProducer(_Recording, SyncProducer):
         source: str = "/test",
         clock: Callable[[], datetime] = utc_now,
         new_id: Callable[[], str] = random_id,
+        claim_check: ClaimCheck | None = None,
     ) -> None:
         self.recorder = Recorder()
         super().__init__(
@@ -177,6 +187,7 @@ class RecordingSyncProducer(_Recording, SyncProducer):
             source=source,
             clock=clock,
             new_id=new_id,
+            claim_check=claim_check,
             sleep=lambda _: None,
             transport=_SyncRecordingTransport(self.recorder),
         )
@@ -185,6 +196,9 @@ class RecordingSyncProducer(_Recording, SyncProducer):
 class _AsyncRecordingTransport:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
+
+    async def store(self, large: LargeBody) -> None:
+        self._recorder.stored[large.pointer] = large.body
 
     async def send(self, batch: Batch) -> list[Answer]:
         return self._recorder.answer(batch)
@@ -196,6 +210,9 @@ class _AsyncRecordingTransport:
 class _SyncRecordingTransport:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
+
+    def store(self, large: LargeBody) -> None:
+        self._recorder.stored[large.pointer] = large.body
 
     def send(self, batch: Batch) -> list[Answer]:
         return self._recorder.answer(batch)

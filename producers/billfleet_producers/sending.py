@@ -7,8 +7,9 @@ when; it must not know AWS clients, clocks or event loops. Randomness is an argu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from billfleet_contracts import Route
@@ -64,15 +65,22 @@ class Sending:
     """
 
     def __init__(
-        self, messages: Iterable[Outgoing], policy: RetryPolicy, random: Callable[[], float]
+        self,
+        messages: Iterable[Outgoing],
+        policy: RetryPolicy,
+        random: Callable[[], float],
+        *,
+        refused: Mapping[int, ProducerError] = MappingProxyType({}),
     ) -> None:
         self._messages: Final = tuple(messages)
         self._policy: Final = policy
         self._random: Final = random
         self._ends: Final[dict[int, Receipt | Failure]] = {}
         self._attempts: Final = [0] * len(self._messages)
+        for position, error in refused.items():
+            self._fail(position, error)
         for position, message in enumerate(self._messages):
-            if (too_large := check_size(message)) is not None:
+            if position not in refused and (too_large := check_size(message)) is not None:
                 self._fail(position, too_large)
 
     def next_round(self) -> Round | None:

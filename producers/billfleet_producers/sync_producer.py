@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from billfleet_contracts import Event
+from billfleet_producers.claim_check import CheckingIn, ClaimCheck, LargeBody
 from billfleet_producers.connection import Connection
 from billfleet_producers.errors import ProducerError, ProducerNotOpen
 from billfleet_producers.outgoing import Outgoing
@@ -30,6 +31,9 @@ class SyncTransport(Protocol):
 
     def send(self, batch: Batch) -> list[Answer]:
         """One answer per message; raises ProducerError when the whole call failed."""
+
+    def store(self, large: LargeBody) -> None:
+        """Leave a large body in S3; raises ProducerError when it is not there."""
 
     def close(self) -> None:
         """Let go of connections."""
@@ -61,6 +65,7 @@ class SyncProducer:
         new_id: Callable[[], str] = random_id,
         random: Callable[[], float] = system_random.random,
         sleep: Callable[[float], None] = time.sleep,
+        claim_check: ClaimCheck | None = None,
         transport: SyncTransport | None = None,
     ) -> None:
         self._connection = Connection(
@@ -72,6 +77,7 @@ class SyncProducer:
             read_timeout_s=read_timeout_s,
         )
         self._preparation = Preparation(source, clock, new_id)
+        self._claim_check = claim_check
         self._retry = retry
         self._random = random
         self._sleep = sleep
@@ -122,14 +128,30 @@ class SyncProducer:
 
     def send_batch(self, items: Iterable[Sendable]) -> Report:
         """Enqueue many, in as few calls as AWS allows; as `Producer.send_batch`."""
-        sending = Sending(self._preparation.prepare_all(items), self._retry, self._random)
         transport = self._open_transport()
+        checking = CheckingIn.of(self._preparation.prepare_all(items), self._claim_check)
+        for position, large in checking.large.items():
+            if (error := self._store(transport, large)) is not None:
+                checking.refused[position] = error
+        sending = Sending(checking.messages, self._retry, self._random, refused=checking.refused)
         while (turn := sending.next_round()) is not None:
             if turn.wait_s:
                 self._sleep(turn.wait_s)
             for batch in turn.batches:
                 sending.take(batch, _call(transport, batch))
         return sending.report()
+
+    def _store(self, transport: SyncTransport, large: LargeBody) -> ProducerError | None:
+        for attempts_made in range(1, self._retry.attempts_max + 1):
+            try:
+                transport.store(large)
+            except ProducerError as error:
+                if not error.retriable or attempts_made == self._retry.attempts_max:
+                    return error
+                self._sleep(self._retry.wait_s(attempts_made, self._random))
+            else:
+                return None
+        return None
 
     def _open_transport(self) -> SyncTransport:
         if self._transport is None:

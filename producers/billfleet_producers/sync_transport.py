@@ -18,6 +18,7 @@ from billfleet_contracts import Route
 from billfleet_producers import calls
 from billfleet_producers.aws_errors import map_call_error, map_setup_error
 from billfleet_producers.calls import AwsCall, Service
+from billfleet_producers.claim_check import LargeBody
 from billfleet_producers.connection import Connection
 from billfleet_producers.packing import Batch
 from billfleet_producers.sending import Answer
@@ -77,6 +78,14 @@ class SyncAwsTransport:
         """
         name = batch.route.physical_name(self._connection.stack)
         return self._run(calls.send(batch, self._address(batch.route)), name)
+
+    def store(self, large: LargeBody) -> None:
+        """Leave a large body in S3.
+
+        Raises:
+            ProducerError: it is not there.
+        """
+        self._run(calls.store(large), f"s3://{large.pointer.bucket}")
 
     def close(self) -> None:
         """Close the connections."""

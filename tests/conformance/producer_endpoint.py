@@ -20,7 +20,7 @@ class Received:
 
     body: str
     group_id: str | None
-    attributes: Mapping[str, str]
+    attributes: Mapping[str, str | int]
 
 
 class TestStack:

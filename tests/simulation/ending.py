@@ -48,7 +48,8 @@ def _check_dead(services: Services, event: EventPlan, dead: list[Dead]) -> None:
 def _may_repeat(services: Services, event: EventPlan) -> bool:
     """Where something went wrong around it, work without a unique key may be done twice."""
     plan = services.plan
-    words = {word for one in plan.events if one.key == event.key for word in one.script}
+    near = [one for one in plan.events if one.key == event.key or plan.batch_max]
+    words = {word for one in near for word in one.script}
     return bool(not plan.is_calm or not plan.is_remembered or REPEATS & words)
 
 

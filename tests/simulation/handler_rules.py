@@ -3,8 +3,10 @@
 The simulated handler reports its starts and ends.
 """
 
+from collections.abc import Sequence
+
 from billfleet_workers.runtime.handling import Work
-from simulation.plan import EventPlan
+from simulation.plan import EventPlan, Word
 from simulation.rules import MARGIN_S, Books, Claim, Rules
 from simulation.seeded_loop import Process
 
@@ -35,6 +37,7 @@ class HandlerRules(Rules):
         books.running[work.message_id] = (work, event)
         books.running_since[work.token] = self.time_s()
         books.started[work.message_id] = work.token
+        books.let_down.discard(work.message_id)
         self._check_bounds(process, books, event)
         if self.plan.fifo:
             self._check_order(process, work, event)
@@ -47,6 +50,8 @@ class HandlerRules(Rules):
         books.running.pop(work.message_id, None)
         key = self.message_keys[work.message_id]
         self.story.tell(process.name, how, f"{work.message_id} (event {event.number})")
+        if how == "let down":
+            books.let_down.add(work.message_id)
         if how == "finished":
             self.finished[event.number] = self.finished.get(event.number, 0) + 1
             self._finished_keys[key] = self._finished_keys.get(key, 0) + 1
@@ -63,10 +68,28 @@ class HandlerRules(Rules):
                 f"{process.name} ends {key} {self.time_s() - claim.lease_until_s:.1f} s after it",
             )
 
+    def cancelled_together(
+        self, process: Process, begun: Sequence[tuple[Work, EventPlan, Word]]
+    ) -> list[str]:
+        """How each of them ends when a call for many is cancelled: one of them is the reason."""
+        books = self.books[process]
+        culprits = [
+            word == "hang" or not self._is_held(work.token, self.message_keys[work.message_id])
+            for work, _, word in begun
+        ]
+        if books.is_draining or not any(culprits):
+            return ["cancelled"] * len(begun)
+        return ["cancelled" if is_culprit else "let down" for is_culprit in culprits]
+
+    def _is_held(self, token: str, key: str) -> bool:
+        history = self.histories[key]
+        claim = history.tokens.get(token)
+        return claim is not None and history.claim is claim and claim.lease_until_s > self.time_s()
+
     def _check_cancelled(self, process: Process, books: Books, claim: Claim, key: str) -> None:
         """Only a drain, a lost lease or the deadline may cancel a handler."""
         ran_s = self.time_s() - books.running_since[claim.token]
-        is_held = self.histories[key].claim is claim and claim.lease_until_s > self.time_s()
+        is_held = self._is_held(claim.token, key)
         is_allowed = books.is_draining or ran_s > self.plan.deadline_s - MARGIN_S
         if is_held and not is_allowed and not self.is_explained(process):
             self.blame(

@@ -50,6 +50,12 @@ class Judge(ClaimRules, HandlerRules):
                 "visibility is extended while a handler runs",
                 f"{one.message_id} goes to {to.name} while {holder.name} works on it",
             )
+        is_alone = one.message_id in books.let_down and one.handle in books.seen
+        if is_alone and not books.is_draining and not self.is_explained(holder):
+            self.blame(
+                "nobody pays for a neighbour",
+                f"{one.message_id} comes back and was not tried alone",
+            )
         event = self.message_events[one.message_id]
         is_poison = event.kind in ("garbage", "stranger")
         # In a FIFO group it goes back with the message before it.

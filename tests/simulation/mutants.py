@@ -132,5 +132,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("no lanes", patches=((admission.Admission, "_lane", bugs.lane_of_its_own),)),
     Mutant("drain overruns its deadline", patches=((consumer, "SETTLE_MARGIN_S", 60.0),)),
+    Mutant("a failed call blames everybody", patches=((_LIFE, "_answered", bugs.blame_everybody),)),
+    Mutant("answers of a call mixed up", patches=((_LIFE, "_answered", bugs.mix_up_answers),)),
     Mutant("drain cancels nobody", patches=((_LIFE, "cancel_handlers", bugs.cancel_nobody),)),
 )

@@ -93,6 +93,9 @@ class Plan:
     receivers: int = 2
     tenant_max: int | None = None
     linger_s: float = 0.005
+    batch_max: int = 0
+    """How many works the handler takes at once. 0: it is not set-based."""
+    gather_s: float = 0.02
     ttl_late_s: float = 3_600.0
 
     @property
@@ -148,7 +151,12 @@ def draw(seed: int) -> Plan:
         retain_s=chance.choice((8, 15)) if short else 86_400,
         ttl_late_s=chance.choice((0.0, 5.0, 3_600.0)),
     )
-    return replace(plan, faults=_faults(chance))
+    return replace(
+        plan,
+        faults=_faults(chance),
+        batch_max=chance.choice((0, 0, 0, 2, 3, 8)),
+        gather_s=chance.choice((0.0, 0.02, 0.5)),
+    )
 
 
 def _events(chance: random.Random, *, fifo: bool, short: bool) -> tuple[EventPlan, ...]:

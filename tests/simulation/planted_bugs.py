@@ -11,10 +11,12 @@ from typing import Any
 from billfleet_workers.runtime import consumer, settling
 from billfleet_workers.runtime.claiming import claim as sound_claim
 from billfleet_workers.runtime.completing import complete as sound_complete
+from billfleet_workers.runtime.delivery import Life
 from billfleet_workers.runtime.delivery import decode_one as sound_decode
 from billfleet_workers.runtime.desk import Desk
 from billfleet_workers.runtime.heartbeat import Heartbeat
 from billfleet_workers.runtime.in_flight import Delivery
+from billfleet_workers.runtime.joint_call import JointCall
 from billfleet_workers.runtime.outcome import Done, Duplicate, Poison, Retry
 from billfleet_workers.runtime.ports.dedupe import (
     AlreadyDone,
@@ -28,6 +30,8 @@ from billfleet_workers.runtime.ports.queue import Burial, EntryFailure, Hiding, 
 from billfleet_workers.runtime.tally import Tally
 from simulation.sim_dedupe import DedupeTable, Row
 from simulation.sim_queue import START
+
+sound_answered = Life._answered
 
 # Bugs of the verbs.
 
@@ -107,6 +111,20 @@ async def never_cut(self: Any) -> None:
 def room_without_bound(self: Any) -> int:
     free = self._desk.concurrency.limit - self._life.in_flight
     return min(int(free), consumer.BATCH_MAX)
+
+
+def blame_everybody(life: Any, call: JointCall) -> None:
+    if call.answers is not None:
+        sound_answered(life, call)
+        return
+    for one in call.deliveries:
+        life._ended(one, ValueError("a defect of somebody"))
+
+
+def mix_up_answers(life: Any, call: JointCall) -> None:
+    if call.answers is not None:
+        call.answers = list(reversed(call.answers))
+    sound_answered(life, call)
 
 
 def lane_of_its_own(self: Any, one: Delivery) -> str:

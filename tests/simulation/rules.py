@@ -68,6 +68,7 @@ class Books:
     running: dict[str, tuple[Work, EventPlan]] = field(default_factory=dict)
     running_since: dict[str, float] = field(default_factory=dict)
     started: dict[str, str] = field(default_factory=dict)
+    let_down: set[str] = field(default_factory=set)
     claimed_keys: set[str] = field(default_factory=set)
     is_draining: bool = False
     is_over: bool = False
@@ -117,5 +118,7 @@ class Rules:
 
     def is_explained(self, process: Process) -> bool:
         """Whether a fault or a freeze met this process so lately that it may be late."""
-        since_s = self.time_s() - 2.5 * self.plan.lease_s
+        # In a call for many a message may be at work for two deadlines after its fault.
+        longer_s = self.plan.deadline_s if self.plan.batch_max else 0.0
+        since_s = self.time_s() - 2.5 * self.plan.lease_s - longer_s
         return process.disturbed_at_s > since_s or process.frozen_until_s > since_s

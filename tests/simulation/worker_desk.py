@@ -23,7 +23,7 @@ from billfleet_workers.runtime.policy import DeliveryPolicy
 from billfleet_workers.runtime.ports.dedupe import ClaimAnswer, ClaimRequest, DedupeStore
 from billfleet_workers.runtime.ports.queue import Queue
 from billfleet_workers.runtime.tally import Tally
-from simulation.effects import Database, SimulatedHandler
+from simulation.effects import Database, SimulatedBatchHandler, SimulatedHandler
 from simulation.judge import Judge
 from simulation.network import Network
 from simulation.plan import EventPlan, Plan
@@ -111,9 +111,12 @@ def lay_desk(services: Services, process: Process, skew_s: float) -> Desk:
         backoff_cap_s=8.0,
     )
     metrics = SilentMetrics()
-    handler = SimulatedHandler(
+    kind = SimulatedBatchHandler if plan.batch_max else SimulatedHandler
+    handler = kind(
         process, services.database, clock, services.judge, services.events, services.calls
     )
+    if isinstance(handler, SimulatedBatchHandler):
+        handler.batch_max = plan.batch_max
     return Desk(
         queue=queue,
         dedupe=dedupe,
@@ -129,6 +132,7 @@ def lay_desk(services: Services, process: Process, skew_s: float) -> Desk:
         fifo=plan.fifo,
         tenant_max=plan.tenant_max,
         linger_s=plan.linger_s,
+        gather_s=plan.gather_s,
         jitter=services.chance.random,
         new_token=lambda: f"t{next(services.tokens)}",
     )

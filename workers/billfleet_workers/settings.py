@@ -59,6 +59,9 @@ class Settings(BaseSettings):
     )
     drain_deadline_s: float = Field(default=25.0, gt=0, le=110)
     dedupe_retain_s: int = Field(default=14 * 86400, ge=3600, description="Done records live.")
+    keep_deliveries: bool = Field(
+        default=True, description="How each ended, three days; off: setbacks only."
+    )
     seal_every_s: float = Field(default=60.0, ge=1, description="The ledger's hash chain grows.")
 
     health_port: int | None = Field(default=None, ge=1, le=65535, description="/livez, /readyz.")
@@ -76,10 +79,33 @@ class Settings(BaseSettings):
     stripe_api_key: SecretStr | None = None
     stripe_api_base: str | None = Field(default=None, description="Instead of Stripe itself.")
 
+    files_bucket: str | None = Field(default=None, description="Default: <stack>-files.")
+    public_url: str = Field(
+        default="http://127.0.0.1:8080",
+        pattern=r"^https?://[^\s/]+(/[^\s?#]*)?$",
+        description="Where people reach the gateway; links in mails begin with it.",
+    )
+    link_secret: SecretStr | None = Field(
+        default=None,
+        description="Signs links; several with commas: the first signs, all are accepted.",
+    )
+
     catch_up_periods_max: int = Field(default=12, ge=1, le=100, description="Per account and run.")
     charges_per_day_max: int = Field(default=15, ge=1, description="More parks the account.")
+    loyalty_view_retain_days: int = Field(
+        default=730, ge=1, le=36500, description="Loyalty transactions stay in DynamoDB."
+    )
     horizon_days: int = Field(default=35, ge=1, description="No period further ahead is billed.")
 
     def migration_url(self) -> SecretStr:
         """The URL that migrations use."""
         return self.migration_database_url or self.database_url
+
+    def bucket(self) -> str:
+        """The bucket of the files that people are given."""
+        return self.files_bucket or f"{self.stack}-files"
+
+    def link_secrets(self) -> tuple[str, ...]:
+        """The secrets of links, the signing one first; none when links are not set up."""
+        given = self.link_secret.get_secret_value() if self.link_secret else ""
+        return tuple(secret.strip() for secret in given.split(",") if secret.strip())

@@ -4,18 +4,30 @@ The public door of this package; one module per aggregate behind it. `cards.see_
 in every transaction.
 """
 
-from billfleet_db.loyalty import audit, cards, lots, programmes, reading, transactions
+from billfleet_db.loyalty import (
+    audit,
+    cards,
+    lots,
+    programmes,
+    reading,
+    transactions,
+    viewing,
+    warnings,
+)
 from billfleet_db.loyalty.audit import LoyaltyFinding
 from billfleet_db.loyalty.cards import ALL_TENANTS, Card, ExpiringCard, see_tenant
 from billfleet_db.loyalty.lots import Lot, LotChange, NewMovement, SpentLot
 from billfleet_db.loyalty.programmes import Reward, RulesVersion, Voucher
 from billfleet_db.loyalty.transactions import Cancelled, NewTransaction, Transaction
+from billfleet_db.loyalty.viewing import ViewedTransaction
+from billfleet_db.loyalty.warnings import ExpiringPoints
 
 __all__ = [
     "ALL_TENANTS",
     "Cancelled",
     "Card",
     "ExpiringCard",
+    "ExpiringPoints",
     "Lot",
     "LotChange",
     "LoyaltyFinding",
@@ -25,6 +37,7 @@ __all__ = [
     "RulesVersion",
     "SpentLot",
     "Transaction",
+    "ViewedTransaction",
     "Voucher",
     "audit",
     "cards",
@@ -33,4 +46,6 @@ __all__ = [
     "reading",
     "see_tenant",
     "transactions",
+    "viewing",
+    "warnings",
 ]

@@ -73,6 +73,10 @@ _ENSURE = text("""
     INSERT INTO loyalty.programmes (tenant_id, programme_id, brand_id, name)
     VALUES (:tenant_id, :programme_id, :brand_id, :name) ON CONFLICT DO NOTHING
 """)
+_SET_WARNINGS = text("""
+    UPDATE loyalty.programmes SET warn_days = CAST(:warn_days AS integer[])
+    WHERE tenant_id = :tenant_id AND programme_id = :programme_id
+""")
 _ENSURE_BRAND = text("""
     INSERT INTO business.brands (tenant_id, brand_id, name) VALUES (:tenant_id, :brand_id, :name)
     ON CONFLICT DO NOTHING
@@ -188,6 +192,14 @@ async def ensure(
     await connection.execute(_ENSURE_BRAND, base | {"name": brand_id})
     await connection.execute(_ENSURE_STORES, base | {"store_ids": sorted(store_ids)})
     await connection.execute(_ENSURE, base | {"programme_id": programme_id, "name": name})
+
+
+async def set_warnings(
+    connection: AsyncConnection, tenant_id: str, programme_id: str, warn_days: Sequence[int]
+) -> None:
+    """Set how many days before points end their card is warned; none: never."""
+    values = {"tenant_id": tenant_id, "programme_id": programme_id}
+    await connection.execute(_SET_WARNINGS, values | {"warn_days": sorted(set(warn_days))})
 
 
 async def brand_of_store(connection: AsyncConnection, tenant_id: str, store_id: str) -> str | None:

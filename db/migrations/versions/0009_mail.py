@@ -8,7 +8,7 @@ from alembic import op
 from billfleet_db.scripts import run_scripts
 
 revision = "0009"
-down_revision = "0002"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 

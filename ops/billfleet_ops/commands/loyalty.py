@@ -20,6 +20,7 @@ from billfleet_db.customers import Customer, get_customers, upsert_customers
 from billfleet_db.engine import Isolation
 from billfleet_ops import loyalty_views
 from billfleet_ops.account_lookup import unknown_tenant
+from billfleet_ops.commands import loyalty_view
 from billfleet_ops.configuration import load_settings
 from billfleet_ops.errors import Refused, UsageWrong
 from billfleet_ops.exits import Exit
@@ -35,7 +36,8 @@ EXAMPLE = """A whole programme (YAML or JSON):
   {programme: club, name: Our club, brand: north, stores: [north-1], version: 1,
   valid_from: "2026-01-01T00:00:00Z", rules: {earning: {points: 1, per_minor: 100, currency: EUR},
   expiry: {months: 12}, pending_days: 14, stamps: {size: 10, reward_id: coffee}},
-  rewards: [{reward: mug, name: A mug, points: 100, stock: 20}, {reward: coffee, name: Coffee}]}
+  warn_days: [30, 7], rewards: [{reward: mug, name: A mug, points: 100, stock: 20},
+  {reward: coffee, name: Coffee}]}
 """
 
 Tenant = Annotated[str, typer.Option("--tenant", help="The tenant's id.")]
@@ -65,6 +67,7 @@ def register(app: typer.Typer) -> None:
     set_up = lesson(("billfleet loyalty programme set club.yaml --tenant acme", "a new version"))
     group.add_typer(programmes, name="programme", help="Set up and try rules.", epilog=set_up)
     group.add_typer(cards, name="card", help="Open and show cards.", epilog=example)
+    loyalty_view.register(group)
 
 
 @programmes.command(
@@ -76,7 +79,8 @@ def set_programme(file: File, tenant: Tenant) -> None:
     """Create a programme, add a version of its rules, and set its rewards.
 
     A version is never changed: for other rules raise `version` and `valid_from`. Purchases follow
-    the version that was valid when they happened. Rewards are replaced, their stock included.
+    the version that was valid when they happened. Rewards are replaced, their stock included, and
+    so are the days on which cards are warned before points end.
     """
     said = read_programme(file)
     is_new = asyncio.run(_set_programme(said, tenant))
@@ -84,7 +88,7 @@ def set_programme(file: File, tenant: Tenant) -> None:
     Output().say(
         f"Set {version}, valid from {said.valid_from.isoformat()}."
         if is_new
-        else f"{version} was set already; the rewards are as the file says."
+        else f"{version} was set already; rewards and warnings are as the file says."
     )
 
 
@@ -234,6 +238,7 @@ async def _set_programme(said: ProgrammeFile, tenant: str) -> bool:
                 where=f"tenant {tenant}",
                 remedy="Raise `version` and `valid_from`: cards rest on the old one.",
             )
+        await loyalty.programmes.set_warnings(connection, tenant, said.programme, said.warn_days)
         for one in said.rewards:
             reward = loyalty.Reward(reward_id=one.reward, **one.model_dump(exclude={"reward"}))
             await loyalty.programmes.set_reward(connection, tenant, said.programme, reward)

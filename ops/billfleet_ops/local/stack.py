@@ -84,6 +84,9 @@ class EmbeddedStack:
             offered["MIGRATION_DATABASE_URL"] = self.postgres.url
         if self.aws is not None:
             offered |= self.aws.environment()
+        if self.watched():
+            # Links in mails must still open after a restart, so the secret stays in the home.
+            offered["BILLFLEET_LINK_SECRET"] = self.home.secret("link-secret")
         return {name: value for name, value in offered.items() if not self._environ.get(name)}
 
     def watched(self) -> list[Watched]:

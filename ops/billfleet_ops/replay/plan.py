@@ -194,7 +194,7 @@ def _carried(reading: Reading, run: str, taken: int, room: int) -> dict[str, Att
 def upcast_body(reading: Reading) -> str:
     """The body untouched, unless it is of an old version: then as the current one."""
     envelope, body = reading.envelope, reading.message.body
-    if envelope is None or f'"{envelope.type}"' in body:
+    if envelope is None or reading.is_translated or f'"{envelope.type}"' in body:
         return body
     return encode(envelope)
 

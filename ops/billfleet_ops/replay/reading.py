@@ -9,7 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from billfleet_contracts import CATALOGUE, Catalogue, ContractError, Envelope, decode, payload_hash
+from billfleet_contracts import (
+    CATALOGUE,
+    QUEUES,
+    Catalogue,
+    ContractError,
+    Decoder,
+    Envelope,
+    decode,
+    decoder_of,
+    payload_hash,
+)
 from billfleet_workers.runtime.fingerprint import fingerprint
 from billfleet_workers.runtime.ports.dead_letters import DeadMessage
 
@@ -30,6 +40,10 @@ BURIAL_NAMES = frozenset(
 )
 """The attributes that the fleet gives a message when it buries it."""
 REPLAY_RUN = "replay_run"
+TRANSLATED: Mapping[str, Decoder] = {
+    spec.name: decoder_of(spec.form) for spec in QUEUES.values() if spec.form != "envelope"
+}
+"""By queue: how bodies are read that Amazon SNS or S3 wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +61,8 @@ class Reading:
     original_id: str
     origin: str | None
     is_buried: bool
+    is_translated: bool
+    """Its body is no envelope: its queue's decoder made one of it."""
 
     @property
     def id(self) -> str:
@@ -73,10 +89,15 @@ class Reading:
         return name in (self.id, self.original_id, self.event_id)
 
 
-def read(message: DeadMessage, catalogue: Catalogue = CATALOGUE) -> Reading:
+def read(
+    message: DeadMessage,
+    catalogue: Catalogue = CATALOGUE,
+    translated: Mapping[str, Decoder] = TRANSLATED,
+) -> Reading:
     """Understand a message."""
     texts = {name: one.text for name, one in message.attributes.items()}
-    envelope, problem = _decoded(message.body, catalogue)
+    translator = _translator(message, texts, translated)
+    envelope, problem = _decoded(message.body, translator or (lambda body: decode(body, catalogue)))
     is_buried = "buried_at" in texts and "reason" in texts
     reason, error_class = _why(texts, message, problem, is_buried=is_buried)
     is_known = is_buried and "fingerprint" in texts
@@ -92,14 +113,26 @@ def read(message: DeadMessage, catalogue: Catalogue = CATALOGUE) -> Reading:
         original_id=texts.get("original_message_id") or message.message_id,
         origin=texts.get("origin") if is_buried else None,
         is_buried=is_buried,
+        is_translated=translator is not None,
     )
 
 
-def _decoded(body: str, catalogue: Catalogue) -> tuple[Envelope | None, ContractError | None]:
+def _decoded(body: str, read_body: Decoder) -> tuple[Envelope | None, ContractError | None]:
     try:
-        return decode(body, catalogue), None
+        return read_body(body), None
     except ContractError as error:
         return None, error
+
+
+def _translator(
+    message: DeadMessage, texts: Mapping[str, str], translated: Mapping[str, Decoder]
+) -> Decoder | None:
+    """What reads the bodies of the queue that it died in, if they are no envelopes."""
+    source = texts.get("origin") or (message.source_arn or "").rpartition(":")[2]
+    for name, translator in translated.items():
+        if source == name or source.endswith(f"-{name}"):
+            return translator
+    return None
 
 
 def _why(

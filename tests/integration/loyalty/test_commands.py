@@ -155,3 +155,32 @@ def test_the_expiry_sweep_is_a_command(say: Say, database_url: str) -> None:
     with_world(database_url, lambda world: world.seed())
     assert json.loads(say("sweep", "loyalty-expiry", "--json")[1])["lots"] == 0
     assert say("sweep", "loyalty-expiry", "--dry-run")[0] == Exit.OK
+
+
+def test_rebuild_view_says_what_differs_then_mends_it_and_ends_with_1_only_while_it_differs(
+    say: Say,
+    database_url: str,
+    aws_environment: dict[str, str],
+    deployed_stack: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """R69."""
+    assert aws_environment
+    monkeypatch.setenv("BILLFLEET_STACK", deployed_stack)
+
+    async def live(world: World) -> None:
+        await world.seed()
+        await world.buy(10)
+
+    with_world(database_url, live)
+    for arguments, code, missing in (
+        (("--dry-run",), Exit.FAILED, 1),
+        (("--tenant", "acme"), Exit.OK, 1),
+        (("--dry-run",), Exit.OK, 0),
+    ):
+        ended, out, _ = say("loyalty", "rebuild-view", *arguments, "--json")
+        assert (ended, json.loads(out)["missing"]) == (code, missing)
+    ended, out, _ = say("loyalty", "rebuild-view")
+    assert ended == Exit.OK
+    assert "transactions compared" in out
+    assert say("loyalty", "rebuild-view", "--tenant", "nobody")[0] == Exit.USAGE

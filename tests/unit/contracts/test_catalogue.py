@@ -21,6 +21,7 @@ from billfleet_contracts import (
     UnknownType,
     UnknownVersion,
     Upcast,
+    decoder_of,
     route_of,
 )
 
@@ -172,3 +173,8 @@ def test_the_door_offers_everything_that_it_names() -> None:
     for name in billfleet_contracts.__all__:
         assert getattr(billfleet_contracts, name) is not None
     assert RebillAccounts.TYPE in CATALOGUE
+
+
+def test_the_bodies_of_every_queue_have_a_decoder() -> None:
+    for spec in QUEUES.values():
+        assert callable(decoder_of(spec.form))

@@ -212,6 +212,26 @@ def test_buried_and_redriven_messages_tell_why_they_are_dead() -> None:
     assert foreign.fingerprint == read(message(Copy("\ufffd other"), message_id="m-9")).fingerprint
 
 
+@pytest.mark.parametrize(
+    ("copy", "arn"),
+    [
+        (buried("a notification", origin="feedback"), None),
+        (Copy("a notification"), "arn:aws:sqs:r:1:test-feedback"),
+    ],
+)
+def test_a_body_that_aws_wrote_is_read_by_its_queue_and_goes_home_as_it_is(
+    copy: Copy, arn: str | None
+) -> None:
+    translated = {"feedback": lambda body: decode(body_of(body.replace(" ", "-")))}
+    one = read(message(copy, source_arn=arn), translated=translated)
+    assert (one.tenant, one.contract, one.problem) == ("acme", RebillAccounts.TYPE, None)
+    home = Address("memory://f", "f", is_fifo=False, fleet_name="feedback")
+    sent = copy_of(judge(one, Known(home), Rules(), START), "run")
+    assert sent.body == "a notification"
+    elsewhere = read(message(Copy("a notification"), source_arn="arn:aws:sqs:r:1:test-rebill"))
+    assert elsewhere.envelope is None
+
+
 def test_address_is_what_is_named_then_origin_then_source_then_the_only_one() -> None:
     other = Address("memory://other", "other", is_fifo=False)
     book = AddressBook(None, {"rebill": HOME}, [HOME, other])

@@ -2,9 +2,19 @@
 
 import pytest
 
-from billfleet_contracts import DLQ_RETENTION_S, QUEUES, TOPICS
-from billfleet_contracts.routes import QueueSpec
-from billfleet_ops.templates import TEMPLATE_NAMES, Place, Resource, resources_of, template_body
+from billfleet_contracts import DLQ_RETENTION_S, QUEUES, TOPICS, QueueSpec, Subscription
+from billfleet_db.files import FILE_LIFE_DAYS
+from billfleet_ops.aws_templates.document import rendered, sub
+from billfleet_ops.aws_templates.generated import find_drift
+from billfleet_ops.aws_templates.messaging import messaging, topic_arn
+from billfleet_ops.templates import (
+    TEMPLATE_NAMES,
+    Place,
+    Resource,
+    resources_of,
+    template_body,
+    template_folder,
+)
 
 PLACE = Place(stack="shop", region="eu-central-1", account_id="123456789012")
 ARN = "arn:aws:sqs:eu-central-1:123456789012:"
@@ -92,11 +102,24 @@ def test_the_audit_table_is_read_by_tenant_in_time_order_and_forgets() -> None:
     assert ttl == {"AttributeName": "ExpiresAt", "Enabled": True}
 
 
+def test_files_are_private_encrypted_and_live_as_long_as_their_links() -> None:
+    """R85, R88."""
+    (bucket,) = _by_name("AWS::S3::Bucket", "BucketName").values()
+    assert bucket.properties["BucketName"] == "shop-files"
+    assert set(bucket.properties["PublicAccessBlockConfiguration"].values()) == {True}
+    (encryption,) = bucket.properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert encryption["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    rules = {rule["Prefix"]: rule for rule in bucket.properties["LifecycleConfiguration"]["Rules"]}
+    for prefix in ("bills/", "exports/", "reports/", "mails/"):
+        assert rules[prefix]["ExpirationInDays"] == FILE_LIFE_DAYS
+    assert rules[""]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+
+
 @pytest.mark.parametrize("name", TEMPLATE_NAMES)
 def test_what_holds_work_is_kept_when_a_stack_is_deleted(name: str) -> None:
     body = template_body(name)
     holding = body.count("AWS::SQS::Queue\n") + body.count("AWS::SNS::Topic\n")
-    holding += body.count("AWS::DynamoDB::Table\n")
+    holding += body.count("AWS::DynamoDB::Table\n") + body.count("AWS::S3::Bucket\n")
     assert body.count("DeletionPolicy: Retain") == holding
     assert body.count("UpdateReplacePolicy: Retain") == holding
 
@@ -104,3 +127,40 @@ def test_what_holds_work_is_kept_when_a_stack_is_deleted(name: str) -> None:
 @pytest.mark.parametrize("name", TEMPLATE_NAMES)
 def test_every_reference_of_a_template_is_resolved(name: str) -> None:
     assert "${" not in str([dict(resource.properties) for resource in resources_of(name, PLACE)])
+
+
+def test_the_generated_templates_are_those_that_are_committed() -> None:
+    assert find_drift(template_folder()) == []
+
+
+def test_a_queue_hears_of_its_topic_only_the_types_that_it_asks_for() -> None:
+    failed = "billfleet.billing.payment_failed.v1"
+    spec = QueueSpec(name="mail", worker="mail", subscribes=(Subscription("events", (failed,)),))
+    text = rendered(messaging({"mail": spec}, TOPICS), generator="a test")
+    declared = {part.logical_id: part.body for part in messaging({"mail": spec}, TOPICS).resources}
+    heard = declared["MailHearsEvents"]["Properties"]
+    assert heard["FilterPolicy"] == {"type": [failed]}
+    assert heard["RawMessageDelivery"] is True
+    senders = declared["MailQueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert senders[0]["Principal"] == {"Service": "sns.amazonaws.com"}
+    assert "MailDeadLetterQueuePolicy" in declared
+    assert '!Sub "arn:${AWS::Partition}:sns:' in text
+
+
+@pytest.mark.parametrize("spec", QUEUES.values(), ids=list(QUEUES))
+def test_a_queue_hears_only_of_topics_that_exist(spec: QueueSpec) -> None:
+    assert {heard.topic for heard in spec.subscribes} <= set(TOPICS)
+
+
+def test_a_foreign_form_comes_from_the_topic_or_bucket_of_the_queues_name() -> None:
+    notices = QueueSpec(name="bounces", worker="mail", form="sns")
+    objects = QueueSpec(name="uploads", worker="avatar", form="s3")
+    template = messaging({"bounces": notices, "uploads": objects}, TOPICS)
+    declared = {part.logical_id: part.body for part in template.resources}
+
+    def origin(policy: str) -> object:
+        statements = declared[policy]["Properties"]["PolicyDocument"]["Statement"]
+        return statements[0]["Condition"]["ArnLike"]["aws:SourceArn"]
+
+    assert origin("BouncesQueuePolicy") == [sub(topic_arn("bounces"))]
+    assert origin("UploadsQueuePolicy") == [sub("arn:${AWS::Partition}:s3:::${Stack}-uploads")]

@@ -41,6 +41,7 @@ from billfleet_producers import (
 )
 from billfleet_producers.async_transport import AsyncAwsTransport
 from billfleet_producers.aws_errors import map_call_error, map_setup_error
+from billfleet_producers.claim_check import LargeBody
 from billfleet_producers.connection import Connection
 from billfleet_producers.packing import Batch
 from billfleet_producers.preparing import Preparation
@@ -301,6 +302,9 @@ async def test_calls_in_flight_are_bounded() -> None:
             await asyncio.sleep(0)
             self.now -= 1
             return [Accepted("m") for _ in batch.messages]
+
+        async def store(self, large: LargeBody) -> None:
+            raise AssertionError(large)
 
         async def close(self) -> None:
             return

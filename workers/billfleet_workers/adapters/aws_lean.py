@@ -70,7 +70,7 @@ class LeanSqs:
 
 
 class LeanDynamoDb:
-    """The calls of a DynamoDB client that the dedupe store makes, by botocore's names."""
+    """The calls of a DynamoDB client that our tables need, by botocore's names."""
 
     def __init__(self, service: JsonService) -> None:
         self._service = service
@@ -83,6 +83,18 @@ class LeanDynamoDb:
     async def batch_get_item(self, **parameters: Any) -> Answer:
         """Read up to 100 items."""
         return await self._service.call("BatchGetItem", parameters)
+
+    async def batch_write_item(self, **parameters: Any) -> Answer:
+        """Put or delete up to 25 items."""
+        return await self._service.call("BatchWriteItem", parameters)
+
+    async def scan(self, **parameters: Any) -> Answer:
+        """Read one page of a table."""
+        return await self._service.call("Scan", parameters)
+
+    async def query(self, **parameters: Any) -> Answer:
+        """Read one page of what shares a key."""
+        return await self._service.call("Query", parameters)
 
 
 class LeanAwsClients(AwsClients):

@@ -15,6 +15,7 @@ import structlog
 
 from billfleet_workers.adapters.systemd import Systemd
 from billfleet_workers.handlers.relay import Relay
+from billfleet_workers.main.observing import open_backlog_watch, open_beats
 from billfleet_workers.main.parts import (
     RELAY,
     WORKERS,
@@ -115,8 +116,12 @@ async def _run(
         _supervised("gate", shared.gate.watch, shared),
         _supervised("vitals", partial(vitals.watch, systemd.beat), shared),
     ]
+    beats, table = open_beats(shared, names, vitals, consumers)
+    side_tasks.append(_supervised("beats", beats.run, shared))
     if relay is not None:
         side_tasks.append(_supervised("sealer", open_sealer(shared).run, shared))
+        watch = await open_backlog_watch(shared)
+        side_tasks.append(_supervised("backlog", watch.run, shared))
     relaying = _supervised(RELAY, relay.run, shared) if relay else None
     for consumer in consumers:
         consumer.start()
@@ -132,6 +137,8 @@ async def _run(
         for task in side_tasks:
             task.cancel()
         await asyncio.gather(*side_tasks, return_exceptions=True)
+        await beats.beat()
+        await table.leave()
     report = FleetReport({consumer.desk.queue.name: consumer.desk.tally for consumer in consumers})
     log.info("fleet_stopped", adds_up=report.adds_up)
     return report

@@ -1,25 +1,29 @@
-"""Loyalty for commands: the expiry sweep with what it needs, balances, and the rules' dry run.
+"""Loyalty for commands: sweeps and the view's rebuild with what they need, balances, a dry run.
 
-Called by `billfleet loyalty` and `billfleet sweep loyalty-expiry`. The figures are the worker's
+Called by `billfleet loyalty` and `billfleet sweep loyalty-…`. The figures are the worker's
 own, so that what a command shows is what the worker does.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from billfleet_contracts import DebtPolicy, ProgrammeRules
 from billfleet_db.loyalty import Lot
+from billfleet_workers.adapters.dynamodb_view import DynamoTransactionView
 from billfleet_workers.handlers.loyalty_points import (
     Balance,
     Book,
     Earned,
     ExpiryReport,
     Standing,
+    WarningReport,
     balance,
     earn,
     sweep_expiry,
+    sweep_warnings,
 )
-from billfleet_workers.main.shared import SOURCE, open_database
+from billfleet_workers.handlers.loyalty_view import RebuildReport, rebuild
+from billfleet_workers.main.shared import SOURCE, open_aws_clients, open_database
 from billfleet_workers.runtime.clock import SystemClock
 from billfleet_workers.settings import Settings
 
@@ -27,9 +31,13 @@ __all__ = [
     "Balance",
     "Earned",
     "ExpiryReport",
+    "RebuildReport",
+    "WarningReport",
     "balance_of",
     "explain_purchase",
+    "rebuild_loyalty_view",
     "sweep_loyalty_expiry",
+    "sweep_loyalty_warnings",
 ]
 
 
@@ -55,6 +63,66 @@ async def sweep_loyalty_expiry(
             source=f"{SOURCE}/sweep",
             progress=progress,
         )
+    finally:
+        await database.close()
+
+
+async def sweep_loyalty_warnings(
+    settings: Settings,
+    *,
+    tenant: str | None = None,
+    dry_run: bool = False,
+    progress: Callable[[WarningReport], None] = lambda _: None,
+) -> WarningReport:
+    """Announce points that end soon, once for each warning of their programme.
+
+    Raises:
+        billfleet_workers.runtime.errors.Unavailable: the database does not answer, or refuses us.
+    """
+    database = open_database(settings)
+    try:
+        return await sweep_warnings(
+            database,
+            SystemClock(),
+            tenant=tenant,
+            dry_run=dry_run,
+            source=f"{SOURCE}/sweep",
+            progress=progress,
+        )
+    finally:
+        await database.close()
+
+
+async def rebuild_loyalty_view(
+    settings: Settings,
+    *,
+    tenant: str | None = None,
+    dry_run: bool = False,
+    progress: Callable[[RebuildReport], None] = lambda _: None,
+) -> RebuildReport:
+    """Make the DynamoDB table of loyalty transactions equal to PostgreSQL, or count differences.
+
+    Raises:
+        billfleet_workers.runtime.errors.Unavailable: PostgreSQL or DynamoDB does not answer.
+        billfleet_workers.runtime.errors.Misconfigured: the table or a permission is missing.
+    """
+    clock = SystemClock()
+    database = open_database(settings)
+    clients = open_aws_clients(settings, clock)
+    try:
+        view = await DynamoTransactionView.open(clients, stack=settings.stack, clock=clock)
+        try:
+            return await rebuild(
+                database,
+                view,
+                clock,
+                retain=timedelta(days=settings.loyalty_view_retain_days),
+                tenant=tenant,
+                dry_run=dry_run,
+                progress=progress,
+            )
+        finally:
+            await view.close()
     finally:
         await database.close()
 

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
-from billfleet_contracts import QUEUES
+from billfleet_contracts import QUEUES, decoder_of
 from billfleet_workers.adapters.aws_publisher import AwsPublisher
 from billfleet_workers.adapters.sqs import SqsQueue
 from billfleet_workers.handlers.relay import Relay, Sealer
@@ -18,6 +18,7 @@ from billfleet_workers.runtime.consumer import Consumer
 from billfleet_workers.runtime.desk import Desk
 from billfleet_workers.runtime.heartbeat import Heartbeat
 from billfleet_workers.runtime.policy import DeliveryPolicy
+from billfleet_workers.runtime.recollection import Recollection
 from billfleet_workers.runtime.tally import Tally
 from billfleet_workers.runtime.vitals import Vitals
 
@@ -51,7 +52,9 @@ async def open_consumer(shared: Shared, name: str) -> Consumer:
         concurrency=Concurrency(
             min(settings.in_flight_min, settings.in_flight_max), settings.in_flight_max
         ),
+        recollection=Recollection(keeps_done=settings.keep_deliveries),
         fifo=spec.fifo,
+        decode=decoder_of(spec.form),
         tenant_max=settings.tenant_in_flight_max,
     )
     return Consumer(desk, receivers=settings.receivers, poll_wait_s=settings.poll_wait_s)

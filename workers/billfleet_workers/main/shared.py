@@ -4,6 +4,7 @@
 takes from it what its handlers need. It knows no worker.
 """
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -24,6 +25,7 @@ from billfleet_workers.runtime.clock import Clock, SystemClock
 from billfleet_workers.runtime.errors import Misconfigured
 from billfleet_workers.runtime.gate import Gate
 from billfleet_workers.runtime.ports.metrics import Metrics
+from billfleet_workers.runtime.ports.objects import ObjectStore
 from billfleet_workers.runtime.ports.payments import PaymentGateway
 from billfleet_workers.settings import Settings
 
@@ -48,6 +50,33 @@ class Shared:
     gateway: PaymentGateway
     gate: Gate
     closing: AsyncExitStack
+    files: "FilesRoom"
+
+    async def open_objects(self) -> ObjectStore:
+        """The store of files, opened when the first worker asks and shared by all."""
+        return await self.files.open()
+
+
+class FilesRoom:
+    """Opens the object store once, however many workers ask at the same time."""
+
+    def __init__(self, settings: Settings, clients: AwsClients, closing: AsyncExitStack) -> None:
+        self._settings = settings
+        self._clients = clients
+        self._closing = closing
+        self._store: ObjectStore | None = None
+        self._opening = asyncio.Lock()
+
+    async def open(self) -> ObjectStore:
+        """The store; its connections are closed with everything else."""
+        from billfleet_workers.adapters.s3_objects import S3ObjectStore
+
+        async with self._opening:
+            if self._store is None:
+                store = await S3ObjectStore.open(self._clients, bucket=self._settings.bucket())
+                self._closing.push_async_callback(store.close)
+                self._store = store
+            return self._store
 
 
 @asynccontextmanager
@@ -63,7 +92,7 @@ async def open_shared(settings: Settings) -> AsyncIterator[Shared]:
             application_name="billfleet-upkeep",
         )
         closing.push_async_callback(upkeep.close)
-        clients = _aws_clients(settings, clock)
+        clients = open_aws_clients(settings, clock)
         dedupe = await DynamoDedupeStore.open(clients, stack=settings.stack, clock=clock)
         closing.push_async_callback(dedupe.close)
         metrics = _open_metrics(settings, closing)
@@ -78,8 +107,19 @@ async def open_shared(settings: Settings) -> AsyncIterator[Shared]:
             gateway.name: gateway.ping,
         }
         gate = Gate(probes, clock)
+        files = FilesRoom(settings, clients, closing)
         yield Shared(
-            settings, clock, metrics, database, upkeep, clients, dedupe, gateway, gate, closing
+            settings,
+            clock,
+            metrics,
+            database,
+            upkeep,
+            clients,
+            dedupe,
+            gateway,
+            gate,
+            closing,
+            files,
         )
 
 
@@ -130,7 +170,8 @@ async def _open_rated_gateway(
     return RatedGateway(gateway, quota, clock)
 
 
-def _aws_clients(settings: Settings, clock: Clock) -> AwsClients:
+def open_aws_clients(settings: Settings, clock: Clock) -> AwsClients:
+    """Clients of the kind that the settings ask for."""
     region, endpoint_url = settings.aws_region, settings.aws_endpoint_url
     if settings.aws_client == "sdk":
         return AwsClients(region=region, endpoint_url=endpoint_url)

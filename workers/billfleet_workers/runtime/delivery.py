@@ -15,14 +15,14 @@ from collections.abc import Sequence
 
 import structlog
 
-from billfleet_contracts import ContractError, decode, payload_hash
+from billfleet_contracts import ContractError, payload_hash
 from billfleet_workers.runtime.admission import BEHIND, Admission
 from billfleet_workers.runtime.claiming import claim, follow
 from billfleet_workers.runtime.completing import complete, release
 from billfleet_workers.runtime.desk import Desk
-from billfleet_workers.runtime.errors import Unavailable
-from billfleet_workers.runtime.handling import Finished, Work
+from billfleet_workers.runtime.handling import Finished, is_set_based
 from billfleet_workers.runtime.in_flight import Delivery
+from billfleet_workers.runtime.joint_call import JointCall, handle_one
 from billfleet_workers.runtime.outcome import Poison, Retry
 from billfleet_workers.runtime.policy import decide
 from billfleet_workers.runtime.ports.queue import Received
@@ -42,9 +42,12 @@ class Life:
         self._desk = desk
         self._admission = Admission(fifo=desk.fifo, tenant_max=desk.tenant_max)
         self._claiming = self._stage(self._claim, self._failed, CLAIMS_MAX)
-        self._completing = self._stage(self._complete, self._failed_to_complete, CLAIMS_MAX)
+        self._gathering = self._gathering_stages()
+        self._completing = self._stage(self._complete, self._leaders_failed, CLAIMS_MAX)
         self._settling = self._stage(self._settle, self._failed, SETTLES_MAX)
-        self._stages = (self._claiming, self._completing, self._settling)
+        self._stages = {
+            self._claiming, *self._gathering.values(), self._completing, self._settling
+        }  # fmt: skip
         self._changed = asyncio.Event()
         self._in_flight = 0
         self._is_closing = False
@@ -78,30 +81,64 @@ class Life:
 
     async def _claim(self, deliveries: Sequence[Delivery]) -> None:
         for leader in await claim(deliveries, self._desk):
-            if leader.claimed and self._is_closing:
-                # Claimed while the drain ran out of time: not started, so given back at once.
-                leader.result = asyncio.CancelledError()
-                decide_one(leader, self._desk)
-                self._completing.put([leader])
-            elif leader.claimed:
-                self._handle(leader)
-            else:
+            gathering = self._gathering.get(leader.type)
+            if not leader.claimed:
                 self._settling.put(_with_followers(leader))
+            elif gathering is not None:
+                gathering.put([leader])
+            else:
+                self._handle([leader])
 
-    def _handle(self, delivery: Delivery) -> None:
-        delivery.started_at_s = self._desk.clock.monotonic()
-        delivery.task = asyncio.create_task(handle_one(delivery, self._desk))
-        delivery.task.add_done_callback(lambda task: self._handled(delivery, task))
+    async def _handle_together(self, deliveries: Sequence[Delivery]) -> None:
+        self._handle(deliveries)
+
+    def _handle(self, deliveries: Sequence[Delivery]) -> None:
+        """Start the handler: for one message, or one call for all of them."""
+        ready = []
+        for delivery in deliveries:
+            if self._is_closing or delivery.lease_lost:
+                # Claimed while the drain ran out of time, or gathered for longer than its lease
+                # held: not started, so given back at once.
+                self._ended(delivery, asyncio.CancelledError())
+            else:
+                delivery.started_at_s = self._desk.clock.monotonic()
+                ready.append(delivery)
+        if len(ready) == 1:
+            self._handle_alone(ready[0])
+        elif ready:
+            JointCall(ready, self._desk).start(self._answered)
+
+    def _handle_alone(self, delivery: Delivery) -> None:
+        task = asyncio.create_task(handle_one(delivery, self._desk))
+        task.add_done_callback(lambda task: self._handled(delivery, task))
+        delivery.task = task
 
     def _handled(self, delivery: Delivery, task: "asyncio.Task[Finished]") -> None:
-        """What came of the handler is decided, and goes on to be recorded."""
-        delivery.result = (
-            asyncio.CancelledError() if task.cancelled() else task.exception() or task.result()
-        )
-        decide_one(delivery, self._desk)
-        failed = isinstance(delivery.outcome, Retry)
+        result = asyncio.CancelledError() if task.cancelled() else task.exception() or task.result()
+        failed = self._ended(delivery, result)
         self._desk.concurrency.ended(delivery.handle_ms, failed=failed)
+
+    def _answered(self, call: JointCall) -> None:
+        """A call for many has ended. Where it answered nobody, each message runs alone."""
+        for delivery in call.deliveries:
+            # Who of them used up the time nobody knows: alone, each has its own.
+            delivery.is_overdue = False
+        if call.answers is None:
+            for delivery in call.deliveries:
+                self._handle([delivery])
+            return
+        failures = [
+            self._ended(delivery, answer)
+            for delivery, answer in zip(call.deliveries, call.answers, strict=True)
+        ]
+        self._desk.concurrency.ended(call.deliveries[0].handle_ms, failed=all(failures))
+
+    def _ended(self, delivery: Delivery, result: Finished | BaseException) -> bool:
+        """What came of the work is decided and goes on to be recorded. True: it comes back."""
+        delivery.result = result
+        decide_one(delivery, self._desk)
         self._completing.put([delivery])
+        return isinstance(delivery.outcome, Retry)
 
     async def _complete(self, deliveries: Sequence[Delivery]) -> None:
         await complete(deliveries, self._desk)
@@ -144,8 +181,8 @@ class Life:
         self._desk.tally.abandoned += len(deliveries)
         self._leave(deliveries)
 
-    def _failed_to_complete(self, leaders: Sequence[Delivery], error: Exception) -> None:
-        """Only leaders are completed; their followers are lost with them."""
+    def _leaders_failed(self, leaders: Sequence[Delivery], error: Exception) -> None:
+        """Only leaders are handled and completed; their followers are lost with them."""
         self._failed([one for leader in leaders for one in _with_followers(leader)], error)
 
     async def changed(self) -> None:
@@ -174,6 +211,25 @@ class Life:
             stage.abort()
         self.cancel_handlers()
 
+    def _gathering_stages(self) -> dict[str, Stage]:
+        """By event type: where messages of a set-based handler wait for each other."""
+        stages: dict[int, Stage] = {}
+        by_type: dict[str, Stage] = {}
+        for event_type, handler in self._desk.handlers.items():
+            if is_set_based(handler):
+                stage = stages.setdefault(
+                    id(handler),
+                    Stage(
+                        self._handle_together,
+                        self._leaders_failed,
+                        self._desk.clock,
+                        size_max=handler.batch_max,
+                        linger_s=self._desk.gather_s,
+                    ),
+                )
+                by_type[event_type] = stage
+        return by_type
+
     def _stage(self, verb: Verb, on_failure: OnFailure, size_max: int) -> Stage:
         desk = self._desk
         return Stage(verb, on_failure, desk.clock, size_max=size_max, linger_s=desk.linger_s)
@@ -182,7 +238,7 @@ class Life:
 def decode_one(delivery: Delivery, desk: Desk) -> None:
     """Bytes become a typed event of a worker that knows it, or poison."""
     try:
-        envelope = decode(delivery.received.body)
+        envelope = desk.decode(delivery.received.body)
     except ContractError as error:
         delivery.outcome = Poison(str(error), type(error).__name__)
         return
@@ -196,26 +252,6 @@ def decode_one(delivery: Delivery, desk: Desk) -> None:
         return
     delivery.key = work_key(envelope, desk.queue.name)
     delivery.payload_hash = payload_hash(envelope)
-
-
-async def handle_one(delivery: Delivery, desk: Desk) -> Finished:
-    """Run the handler. The heartbeat cancels it when it is past its deadline."""
-    assert delivery.envelope is not None  # noqa: S101 - only what was decoded is claimed
-    work = Work(
-        envelope=delivery.envelope,
-        message_id=delivery.received.message_id,
-        receive_count=delivery.received.receive_count,
-        received_at=desk.clock.now(),
-        token=delivery.token,
-    )
-    started_s = desk.clock.monotonic()
-    try:
-        return await desk.handlers[delivery.envelope.type].handle(work)
-    except Unavailable as error:
-        desk.gate.shut(error.dependency, error.reason)
-        raise
-    finally:
-        delivery.handle_ms = desk.since_ms(started_s)
 
 
 def decide_one(delivery: Delivery, desk: Desk) -> None:

@@ -6,18 +6,20 @@
 import asyncio
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from billfleet_contracts import Decoder, decode
 from billfleet_workers.runtime.clock import Clock
 from billfleet_workers.runtime.concurrency import Concurrency
 from billfleet_workers.runtime.gate import Gate
-from billfleet_workers.runtime.handling import Handler
+from billfleet_workers.runtime.handling import Handlers
 from billfleet_workers.runtime.heartbeat import Heartbeat
 from billfleet_workers.runtime.policy import DeliveryPolicy
 from billfleet_workers.runtime.ports.dedupe import DedupeStore
 from billfleet_workers.runtime.ports.metrics import Metrics
 from billfleet_workers.runtime.ports.queue import Queue
+from billfleet_workers.runtime.recollection import Recollection
 from billfleet_workers.runtime.tally import Tally
 
 
@@ -27,7 +29,7 @@ class Desk:
 
     queue: Queue
     dedupe: DedupeStore
-    handlers: Mapping[str, Handler]
+    handlers: Handlers
     policy: DeliveryPolicy
     clock: Clock
     metrics: Metrics
@@ -39,6 +41,10 @@ class Desk:
     fifo: bool = False
     tenant_max: int | None = None
     linger_s: float = 0.005
+    gather_s: float = 0.02
+    """How long claimed work waits for more of it, where its handler takes many at once."""
+    decode: Decoder = decode
+    recollection: Recollection = field(default_factory=Recollection)
     jitter: Callable[[], float] = random.random
     new_token: Callable[[], str] = field(default=lambda: os.urandom(16).hex())
 

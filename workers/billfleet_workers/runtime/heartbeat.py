@@ -117,7 +117,8 @@ class Heartbeat:
             [Held(d.key, d.token) for d in claimed], self._policy.lease_s
         )
         for delivery, still_ours in zip(claimed, answers, strict=True):
-            if not still_ours and delivery.task is not None and not delivery.task.done():
+            # What has its result is beyond cancelling, and its completion is fenced.
+            if not still_ours and delivery.result is None and not _has_ended(delivery):
                 self._lose(delivery)
 
     def _lose(self, delivery: Delivery) -> None:
@@ -128,6 +129,10 @@ class Heartbeat:
         self._log.warning(
             "lease_lost", queue=self._queue.name, message_id=delivery.received.message_id
         )
+
+
+def _has_ended(delivery: Delivery) -> bool:
+    return delivery.task is not None and delivery.task.done()
 
 
 def _age_s(delivery: Delivery, now_s: float) -> float:

@@ -4,13 +4,25 @@ Delivery fills it in, verb by verb; the heartbeat extends it; the consumer cance
 a drain runs out of time. It holds no behaviour of its own.
 """
 
-import asyncio
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from billfleet_contracts import Envelope
 from billfleet_workers.runtime.handling import Finished
 from billfleet_workers.runtime.outcome import Outcome
 from billfleet_workers.runtime.ports.queue import Received
+
+
+class Running(Protocol):
+    """A handler at work for one message: its own task, or its part in a call for many."""
+
+    def cancel(self) -> object:
+        """Stop it."""
+        ...
+
+    def done(self) -> bool:
+        """Whether it has ended."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -28,7 +40,7 @@ class Delivery:
     is_unstarted: bool = False
     lease_lost: bool = False
     is_overdue: bool = False
-    task: asyncio.Task[Finished] | None = None
+    task: Running | None = None
     result: Finished | BaseException | None = None
     outcome: Outcome | None = None
     handle_ms: float = 0.0

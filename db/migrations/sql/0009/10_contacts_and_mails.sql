@@ -75,7 +75,7 @@ CREATE TABLE mail.requests (
   CONSTRAINT pk_requests PRIMARY KEY (tenant_id, request_id),
   CONSTRAINT fk_requests_tenants FOREIGN KEY (tenant_id) REFERENCES business.tenants,
   CONSTRAINT ck_requests_state CHECK (state IN ('accepted', 'duplicate', 'silent', 'superseded', 'refused')),
-  CONSTRAINT ck_requests_duplicate CHECK ((state IN ('duplicate', 'superseded')) = (duplicate_of IS NOT NULL)),
+  CONSTRAINT ck_requests_duplicate CHECK (duplicate_of IS NULL OR state IN ('duplicate', 'superseded')),
   CONSTRAINT ck_requests_refused CHECK ((state = 'refused') = (reason IS NOT NULL))
 );
 COMMENT ON TABLE mail.requests IS 'What became of each request for due bills: what the one who asked is told.';

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from billfleet_contracts import Envelope, UndecodableBody, decode
 from billfleet_workers.runtime.delivery import deliver
 from billfleet_workers.runtime.errors import Misconfigured, Permanent, Transient, Unavailable
 from billfleet_workers.runtime.handling import Finished, Work
@@ -361,3 +362,24 @@ async def test_a_true_duplicate_is_not_buried_for_the_wrong_payload_that_came_be
     await room.clock.advance(2)
     assert words(await room.run_once()) == ["duplicate"]
     assert len(room.queue.dead_letters) == 1
+
+
+async def test_a_foreign_body_becomes_an_event_of_the_catalogue_at_the_door() -> None:
+    room = Room()
+    room.desk.decode = lambda body: decode(body_for(body.removeprefix("account ")))
+    room.queue.send("account A-7")
+    (delivery,) = await room.run_once()
+    assert isinstance(delivery.outcome, Done)
+    assert room.handler.works[0].envelope == delivery.envelope
+
+
+async def test_a_foreign_body_that_cannot_be_read_is_buried_as_it_came() -> None:
+    def refuse(body: str) -> Envelope:
+        raise UndecodableBody("not a notification")
+
+    room = Room()
+    room.desk.decode = refuse
+    room.queue.send('{"Type": "Notification"}')
+    (delivery,) = await room.run_once()
+    assert isinstance(delivery.outcome, Poison)
+    assert room.queue.dead_letters[0].body == '{"Type": "Notification"}'

@@ -10,7 +10,7 @@ from datetime import date, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billfleet_contracts import Event, PointsExpired
+from billfleet_contracts import Event, PointsExpired, ProjectTransactions
 from billfleet_db import loyalty, outbox
 from billfleet_db.loyalty import Card, Lot, LotChange, NewMovement, NewTransaction
 from billfleet_workers.handlers.loyalty_points.lots import Book, Move, expire_due
@@ -89,6 +89,10 @@ async def close_visit(
     await loyalty.lots.move(connection, tenant, visit.card.card_id, movements, now=visit.now)
     await _write_card(visit)
     facts: list[Event] = [_expired_event(visit, move) for move in visit.expired]
+    written = [EXPIRY_PREFIX + str(move.lot_id) for move in visit.expired]
+    written += [transaction.transaction_id] if transaction is not None else []
+    if written:
+        facts.append(ProjectTransactions(transaction_ids=tuple(written)))
     await _announce(visit, [*facts, *events])
 
 

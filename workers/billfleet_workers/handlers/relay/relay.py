@@ -79,6 +79,7 @@ class Relay:
         while not self._draining.is_set():
             done = await self.publish_once()
             self._retry_s = RETRY_FIRST_S
+            await self._report_depth()
             if self._clock.monotonic() >= self._prune_at_s:
                 await self._prune()
             if done.taken < BATCH_MAX:

@@ -7,7 +7,13 @@ the outbox, not a queue.
 from collections.abc import Mapping
 from typing import Final
 
-from billfleet_workers.main.fleet_workers import collect, loyalty_points, rebill
+from billfleet_workers.main.fleet_workers import (
+    analytics,
+    collect,
+    loyalty_points,
+    loyalty_view,
+    rebill,
+)
 from billfleet_workers.main.fleet_workers.spec import WorkerSpec
 
 SPECS: Final[Mapping[str, WorkerSpec]] = {
@@ -16,5 +22,7 @@ SPECS: Final[Mapping[str, WorkerSpec]] = {
         rebill.WORKER,
         collect.WORKER,
         loyalty_points.WORKER,
+        loyalty_view.WORKER,
+        analytics.WORKER,
     )
 }

@@ -4,20 +4,24 @@ Every module of this package makes one. Opening is where its handlers are import
 process loads only what the workers it was asked for need.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from billfleet_workers.main.permissions import Permissions
 from billfleet_workers.main.shared import Shared
-from billfleet_workers.runtime.handling import Handler
+from billfleet_workers.runtime.handling import Handlers
 
-Handlers = Mapping[str, Handler]
-"""The event types that a worker's queue carries, each with its handler."""
+__all__ = ["Handlers", "WorkerSpec"]
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """One worker. `name` is the one that the catalogue gives its queue."""
+    """One worker. `name` is the one that the catalogue gives its queue.
+
+    `permissions` is what its handlers may do on AWS, beyond reading their queue and claiming.
+    """
 
     name: str
     description: str
     open: Callable[[Shared], Awaitable[Handlers]]
+    permissions: Permissions = ()

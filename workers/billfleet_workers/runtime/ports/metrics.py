@@ -23,9 +23,27 @@ Counter = Literal[
     "periods_refused",
     "payment_attempts",
     "loyalty_transactions",
+    "events_tracked",
+    "raw_events_exported",
+    "reports_made",
+    "loyalty_view_entries",
 ]
 Timer = Literal["handle_ms", "delivery_ms", "receive_ms", "claim_ms", "settle_ms", "gateway_ms"]
-Gauge = Literal["in_flight", "last_poll_age_s", "outbox_depth", "outbox_age_s", "event_loop_lag_ms"]
+Gauge = Literal[
+    "in_flight",
+    "last_poll_age_s",
+    "outbox_depth",
+    "outbox_age_s",
+    "event_loop_lag_ms",
+    "oldest_unfinished_age_s",
+    "queue_waiting",
+    "dead_letters",
+    "workers_alive",
+    "backlog_per_worker",
+    "drain_s",
+    "attempts_for_a_human",
+    "accounts_parked",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +82,12 @@ METRICS: dict[Counter | Timer | Gauge, MetricDef] = {
     "loyalty_transactions": MetricDef(
         "counter", "Loyalty transactions, by kind and result.", ("kind", "result")
     ),
+    "events_tracked": MetricDef(
+        "counter", "Events of analytics, by what became of them.", ("result",)
+    ),
+    "raw_events_exported": MetricDef("counter", "Events written to the object store as Parquet."),
+    "reports_made": MetricDef("counter", "Reports made, by period.", ("period",)),
+    "loyalty_view_entries": MetricDef("counter", "Entries written to the loyalty view."),
     "handle_ms": MetricDef("timer", "Time in the handler, per message.", ("queue", "type")),
     "delivery_ms": MetricDef("timer", "Receive to settled, per message.", ("queue",)),
     "receive_ms": MetricDef("timer", "One receive call, long poll included.", ("queue",)),
@@ -75,6 +99,18 @@ METRICS: dict[Counter | Timer | Gauge, MetricDef] = {
     "outbox_depth": MetricDef("gauge", "Outbox rows waiting for the relay."),
     "outbox_age_s": MetricDef("gauge", "Seconds that the oldest outbox row has waited."),
     "event_loop_lag_ms": MetricDef("gauge", "How late the event loop wakes its tasks."),
+    "oldest_unfinished_age_s": MetricDef(
+        "gauge",
+        "Age of the oldest message at work or gone back, however often it was received.",
+        ("queue",),
+    ),
+    "queue_waiting": MetricDef("gauge", "Messages waiting in the queue.", ("queue",)),
+    "dead_letters": MetricDef("gauge", "Messages in its dead-letter queue.", ("queue",)),
+    "workers_alive": MetricDef("gauge", "Processes that read the queue.", ("queue",)),
+    "backlog_per_worker": MetricDef("gauge", "Waiting messages for each process.", ("queue",)),
+    "drain_s": MetricDef("gauge", "Seconds until empty at the pace of now.", ("queue",)),
+    "attempts_for_a_human": MetricDef("gauge", "Attempts that only a person can resolve."),
+    "accounts_parked": MetricDef("gauge", "Accounts whose billing looked runaway."),
 }
 
 

@@ -1,0 +1,68 @@
+"""The permissions of every role of the fleet, put together from what each part declares.
+
+The services template makes IAM roles of them. A worker without a module of its own yet has those
+of its queue.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from billfleet_contracts import QUEUES
+from billfleet_workers.main.fleet_workers import SPECS
+from billfleet_workers.main.parts import RELAY
+from billfleet_workers.main.permissions import (
+    DEDUPE_TABLE,
+    Permission,
+    Permissions,
+    claims,
+    counts_backlogs,
+    on_table,
+    reads,
+    relays,
+    sends_to,
+)
+
+SWEEPS: Final[Mapping[str, Permissions]] = {
+    "rebill": sends_to("rebill"),
+    "collect": sends_to("collect"),
+}
+"""What a sweep sends. One that is not named only reads and writes the database."""
+
+
+def worker_permissions() -> dict[str, Permissions]:
+    """By worker, sorted, each permission once."""
+    found = {
+        spec.worker: _once((*reads(spec), *claims(), *_declared(spec.worker)))
+        for spec in QUEUES.values()
+    }
+    # The process of the relay asks the dedupe table for an answer when it starts.
+    started = on_table(DEDUPE_TABLE, "BatchGetItem")
+    return {**found, RELAY: _once((*relays(), *counts_backlogs(), *started))}
+
+
+def replay_permissions() -> Permissions:
+    """What an operator needs who brings dead letters home, with everything that it can do."""
+    letters: list[Permission] = []
+    for spec in QUEUES.values():
+        on_letters = (
+            "GetQueueUrl",
+            "GetQueueAttributes",
+            "ReceiveMessage",
+            "ChangeMessageVisibility",
+            "DeleteMessage",
+            "SendMessage",
+            "ListDeadLetterSourceQueues",
+        )
+        letters += [Permission(f"sqs:{action}", spec.dlq_name) for action in on_letters]
+        on_source = ("GetQueueUrl", "GetQueueAttributes", "SendMessage")
+        letters += [Permission(f"sqs:{action}", spec.name) for action in on_source]
+    return _once((*letters, *on_table(DEDUPE_TABLE, "BatchGetItem", "PartiQLDelete")))
+
+
+def _declared(worker: str) -> Permissions:
+    spec = SPECS.get(worker)
+    return spec.permissions if spec else ()
+
+
+def _once(permissions: Permissions) -> Permissions:
+    return tuple(sorted(set(permissions)))
