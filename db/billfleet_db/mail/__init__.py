@@ -4,7 +4,7 @@ The door of the aggregate; callers import its modules from here. It knows rows, 
 and not the mail service.
 """
 
-from billfleet_db.mail import feedback, mails, recipients, requests, suppressions
+from billfleet_db.mail import feedback, mails, policies, recipients, requests, suppressions
 from billfleet_db.mail.mails import Mail, MailState, NewMail
 from billfleet_db.mail.recipients import Contact, RecipientKind, RecipientRow
 from billfleet_db.mail.requests import NewRequest, Request, RequestState
@@ -24,6 +24,7 @@ __all__ = [
     "SuppressionReason",
     "feedback",
     "mails",
+    "policies",
     "recipients",
     "requests",
     "suppressions",

@@ -57,6 +57,7 @@ _QUERIES = {
         WHERE c.tenant_id = :tenant_id AND c.contact_id = :recipient_id
     """),
 }
+_TENANT = text("SELECT true FROM business.tenants WHERE tenant_id = :tenant_id")
 _UPSERT_CONTACT = text("""
     INSERT INTO business.contacts (tenant_id, contact_id, name, email, locale)
     VALUES (:tenant_id, :contact_id, :name, :email, :locale)
@@ -88,6 +89,11 @@ async def read(
     )
     row = found.mappings().first()
     return RecipientRow(**row) if row else None
+
+
+async def tenant_exists(connection: AsyncConnection, tenant_id: str) -> bool:
+    """Whether mails may be written down for it."""
+    return bool((await connection.execute(_TENANT, {"tenant_id": tenant_id})).scalar())
 
 
 async def upsert_contact(connection: AsyncConnection, contact: Contact) -> None:

@@ -16,6 +16,10 @@ CREATE TABLE business.contacts (
 );
 COMMENT ON TABLE business.contacts IS 'People of a tenant that mails may go to: reports, exports.';
 
+ALTER TABLE business.tenants ADD COLUMN mail jsonb NOT NULL DEFAULT '{}';
+ALTER TABLE business.tenants ADD CONSTRAINT ck_tenants_mail CHECK (jsonb_typeof(mail) = 'object');
+COMMENT ON COLUMN business.tenants.mail IS 'Which facts the tenant''s customers are mailed: {"receipt": true}. What is not named follows the house.';
+
 CREATE TABLE mail.mails (
   tenant_id      text NOT NULL,
   mail_id        uuid NOT NULL,
