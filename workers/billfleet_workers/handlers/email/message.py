@@ -45,11 +45,18 @@ def compose(
     """
     head = _headers(rendered.subject, addressing, mail_id, now, unsubscribe_url)
     boundary = f"=_{mail_id.hex}"
-    head["Content-Type"] = f'multipart/alternative; boundary="{boundary}"'
+    form = f'Content-Type: multipart/alternative; boundary="{boundary}"\r\n\r\n'
     opening = f"--{boundary}".encode() + _LINE_END
     parts = (_part("plain", rendered.text), _part("html", rendered.html))
     body = b"".join(opening + part for part in parts)
-    return head.as_bytes() + body + f"--{boundary}--".encode() + _LINE_END
+    return (
+        head.as_bytes().rstrip()
+        + _LINE_END
+        + form.encode()
+        + body
+        + f"--{boundary}--".encode()
+        + _LINE_END
+    )
 
 
 def _headers(
