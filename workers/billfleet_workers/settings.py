@@ -37,6 +37,11 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("MIGRATION_DATABASE_URL", "BILLFLEET_MIGRATION_DATABASE_URL"),
         description="PostgreSQL as the owner, for migrations. Default: DATABASE_URL.",
     )
+    gateway_database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("GATEWAY_DATABASE_URL", "BILLFLEET_GATEWAY_DATABASE_URL"),
+        description="PostgreSQL as billfleet_gateway, for the HTTP front door.",
+    )
     aws_endpoint_url: str | None = Field(
         default=None, validation_alias="AWS_ENDPOINT_URL", description="Instead of AWS itself."
     )
@@ -98,6 +103,27 @@ class Settings(BaseSettings):
         description="Signs links; several with commas: the first signs, all are accepted.",
     )
 
+    http_host: str = Field(default="127.0.0.1", description="The HTTP front door listens here.")
+    http_port: int = Field(default=8080, ge=1, le=65535)
+    http_trusted_proxies: str = Field(
+        default="127.0.0.1", description="Whose X-Forwarded-For counts; * for any."
+    )
+    http_body_bytes_max: int = Field(default=1024 * 1024, ge=1024, le=16 * 1024 * 1024)
+    http_requests_per_s: float = Field(default=100.0, gt=0, description="Of one tenant.")
+    http_burst: int = Field(default=200, ge=1, description="Of one tenant, at once.")
+    http_streams_max: int = Field(default=200, ge=1, description="Streams of events at once.")
+    http_jwks_url: str | None = Field(
+        default=None, description="A key set: its tokens open the door as keys do."
+    )
+    http_jwt_issuer: str | None = Field(default=None, description="Who must have issued them.")
+    http_jwt_audience: str | None = Field(default=None, description="Whom they must be for.")
+    http_jwt_tenant_claim: str = Field(default="custom:tenant", description="Names the tenant.")
+    webhooks_to_loopback: bool = Field(
+        default=False, description="Deliver to this machine too; never in production."
+    )
+    uploads_bucket: str | None = Field(default=None, description="Default: <stack>-uploads.")
+    avatar_bytes_max: int = Field(default=10 * 1024 * 1024, ge=1024, description="Of an upload.")
+    avatar_pixels_max: int = Field(default=40_000_000, ge=1, description="Of an upload.")
     mail_from: str = Field(
         default="billing@billfleet.example", pattern=ADDRESS, description="Bills and their like."
     )
@@ -137,6 +163,10 @@ class Settings(BaseSettings):
     def bucket(self) -> str:
         """The bucket of the files that people are given."""
         return self.files_bucket or f"{self.stack}-files"
+
+    def uploads(self) -> str:
+        """The bucket that people upload to."""
+        return self.uploads_bucket or f"{self.stack}-uploads"
 
     @property
     def claim_check_bucket_names(self) -> tuple[str, ...]:
