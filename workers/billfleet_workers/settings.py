@@ -93,6 +93,9 @@ class Settings(BaseSettings):
         default=None,
         description="Signs links; several with commas: the first signs, all are accepted.",
     )
+    exports_per_tenant_max: int = Field(
+        default=2, ge=1, le=50, description="Running at the same time, in the whole fleet."
+    )
 
     catch_up_periods_max: int = Field(default=12, ge=1, le=100, description="Per account and run.")
     charges_per_day_max: int = Field(default=15, ge=1, description="More parks the account.")

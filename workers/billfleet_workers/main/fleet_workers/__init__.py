@@ -10,6 +10,7 @@ from typing import Final
 from billfleet_workers.main.fleet_workers import (
     analytics,
     collect,
+    export,
     loyalty_points,
     loyalty_view,
     rebill,
@@ -24,5 +25,6 @@ SPECS: Final[Mapping[str, WorkerSpec]] = {
         loyalty_points.WORKER,
         loyalty_view.WORKER,
         analytics.WORKER,
+        export.WORKER,
     )
 }
