@@ -10,6 +10,7 @@ from billfleet_db.datasets import (
     invoices,
     ledger,
     loyalty_transactions,
+    mails,
     payments,
     statement,
 )
@@ -45,6 +46,7 @@ DATASETS: Final[Mapping[str, Dataset]] = {
         loyalty_transactions,
         cards,
         analytics_events,
+        mails,
         statement,
     )
 }

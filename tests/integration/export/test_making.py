@@ -13,6 +13,7 @@ import pytest
 
 from billfleet_contracts import ExportFailed, ExportReady
 from billfleet_db import exports, files
+from billfleet_db.datasets import DATASETS
 from billfleet_db.files import FILE_LIFE_DAYS
 from billfleet_workers.runtime.errors import Permanent, Transient, Unavailable
 from billfleet_workers.runtime.handling import Finished
@@ -105,6 +106,20 @@ async def test_ndjson_is_one_object_a_line_whatever_the_text_holds(world: Export
     assert rows[0]["reason"] == 'line\nbreak, "quote", back\\slash, tab\t, \u8acb =1+1'
     assert rows[0]["amount_minor"] == 101
     assert rows[0]["posted_at"] == "2026-01-01T00:01:00+00:00"
+
+
+@pytest.mark.parametrize("name", [name for name, one in DATASETS.items() if "csv" in one.formats])
+async def test_every_data_set_is_written_with_every_filter(world: ExportWorld, name: str) -> None:
+    values = {"text": "x", "integer": "1", "date": "2026-01-01", "instant": "2026-01-01T00:00:00"}
+    filters = {
+        known.name: known.choices[0] if known.choices else values[known.kind]
+        for known in DATASETS[name].filters
+    }
+    await world.run(world.request(dataset=name, filters=filters))
+    made = await world.export()
+    assert (made.state, made.failure) == ("ready", None)
+    header = world.only_object().body.decode().strip()
+    assert header.split(",") == [column.name for column in DATASETS[name].columns]
 
 
 async def test_columns_and_filters_choose_and_order_what_is_written(world: ExportWorld) -> None:

@@ -10,9 +10,12 @@ from typing import Final
 from billfleet_workers.main.fleet_workers import (
     analytics,
     collect,
+    email,
+    email_due_bills,
     export,
     loyalty_points,
     loyalty_view,
+    mail_feedback,
     rebill,
 )
 from billfleet_workers.main.fleet_workers.spec import WorkerSpec
@@ -26,5 +29,8 @@ SPECS: Final[Mapping[str, WorkerSpec]] = {
         loyalty_view.WORKER,
         analytics.WORKER,
         export.WORKER,
+        email_due_bills.WORKER,
+        email.WORKER,
+        mail_feedback.WORKER,
     )
 }

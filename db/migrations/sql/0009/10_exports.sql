@@ -47,4 +47,12 @@ GRANT UPDATE (state, tries, run_id, leased_until, rows_written, bytes_count, fai
               started_at, finished_at)
   ON fleet.exports TO billfleet_app;
 
+-- Workers see every export; the front door sees, asks for and stops those of its one tenant.
+ALTER TABLE fleet.exports ENABLE ROW LEVEL SECURITY;
+CREATE POLICY every_tenant ON fleet.exports TO billfleet_app USING (true);
+CREATE POLICY one_tenant ON fleet.exports TO billfleet_gateway
+  USING (tenant_id = (SELECT current_setting('billfleet.tenant', true)));
+GRANT SELECT, INSERT ON fleet.exports TO billfleet_gateway;
+GRANT UPDATE (cancel_at) ON fleet.exports TO billfleet_gateway;
+
 RESET ROLE;
