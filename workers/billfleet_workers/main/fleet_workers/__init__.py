@@ -13,6 +13,7 @@ from billfleet_workers.main.fleet_workers import (
     loyalty_points,
     loyalty_view,
     rebill,
+    webhooks,
 )
 from billfleet_workers.main.fleet_workers.spec import WorkerSpec
 
@@ -24,5 +25,6 @@ SPECS: Final[Mapping[str, WorkerSpec]] = {
         loyalty_points.WORKER,
         loyalty_view.WORKER,
         analytics.WORKER,
+        webhooks.WORKER,
     )
 }

@@ -27,6 +27,7 @@ Counter = Literal[
     "raw_events_exported",
     "reports_made",
     "loyalty_view_entries",
+    "webhook_attempts",
 ]
 Timer = Literal["handle_ms", "delivery_ms", "receive_ms", "claim_ms", "settle_ms", "gateway_ms"]
 Gauge = Literal[
@@ -88,6 +89,9 @@ METRICS: dict[Counter | Timer | Gauge, MetricDef] = {
     "raw_events_exported": MetricDef("counter", "Events written to the object store as Parquet."),
     "reports_made": MetricDef("counter", "Reports made, by period.", ("period",)),
     "loyalty_view_entries": MetricDef("counter", "Entries written to the loyalty view."),
+    "webhook_attempts": MetricDef(
+        "counter", "Tries of webhook deliveries, by how the delivery stood after.", ("result",)
+    ),
     "handle_ms": MetricDef("timer", "Time in the handler, per message.", ("queue", "type")),
     "delivery_ms": MetricDef("timer", "Receive to settled, per message.", ("queue",)),
     "receive_ms": MetricDef("timer", "One receive call, long poll included.", ("queue",)),
