@@ -11,6 +11,10 @@ from typing import Literal
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+SES_MAILS_PER_S = 14
+"""What SES allows an account that has left its sandbox, until more is agreed."""
+ADDRESS = r"^[^@\s<>]+@[^@\s<>]+$"
+
 
 class Settings(BaseSettings):
     """The fleet's settings. An unset variable takes the default; a wrong one is refused."""
@@ -120,6 +124,30 @@ class Settings(BaseSettings):
     uploads_bucket: str | None = Field(default=None, description="Default: <stack>-uploads.")
     avatar_bytes_max: int = Field(default=10 * 1024 * 1024, ge=1024, description="Of an upload.")
     avatar_pixels_max: int = Field(default=40_000_000, ge=1, description="Of an upload.")
+    mail_from: str = Field(
+        default="billing@billfleet.example", pattern=ADDRESS, description="Bills and their like."
+    )
+    mail_marketing_from: str = Field(
+        default="news@billfleet.example", pattern=ADDRESS, description="Of marketing alone."
+    )
+    mails_per_s: int | None = Field(
+        default=None, ge=1, description="Of the whole fleet. Default: 14 on AWS, else no limit."
+    )
+    mail_configuration_set: str | None = Field(
+        default=None, description="Of SES: where it publishes bounces and complaints."
+    )
+    mail_feedback_topics: str | None = Field(
+        default=None, description="ARNs with commas. Default: the stack's own topic mail-feedback."
+    )
+    mail_keep_secrets: bool = Field(
+        default=False, description="Kept copies show codes and reset links."
+    )
+    nothing_due: Literal["mail", "silence"] = Field(
+        default="mail", description="To an account that asks and owes nothing."
+    )
+    sns_certificate: Path | None = Field(
+        default=None, description="A local stack's own; instead of fetching those of SNS."
+    )
 
     catch_up_periods_max: int = Field(default=12, ge=1, le=100, description="Per account and run.")
     charges_per_day_max: int = Field(default=15, ge=1, description="More parks the account.")
@@ -151,3 +179,12 @@ class Settings(BaseSettings):
         """The secrets of links, the signing one first; none when links are not set up."""
         given = self.link_secret.get_secret_value() if self.link_secret else ""
         return tuple(secret.strip() for secret in given.split(",") if secret.strip())
+
+    def mail_rate(self) -> int | None:
+        """Mails a second that the fleet may send; None: nobody limits it."""
+        return self.mails_per_s or (None if self.aws_endpoint_url else SES_MAILS_PER_S)
+
+    def feedback_topics(self) -> tuple[str, ...]:
+        """The topics whose notices are believed; none: the stack's own."""
+        given = self.mail_feedback_topics or ""
+        return tuple(arn.strip() for arn in given.split(",") if arn.strip())

@@ -54,7 +54,7 @@ def register(app: typer.Typer) -> None:
     "add",
     epilog=lesson(
         (
-            "billfleet webhooks add https://a.example/h --tenant acme --event 'billfleet.billing.*'",
+            "billfleet webhooks add https://a.test/h --tenant acme --event 'billfleet.billing.*'",
             "hear of billing only",
         ),
     ),

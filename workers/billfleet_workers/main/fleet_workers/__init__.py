@@ -10,8 +10,11 @@ from typing import Final
 from billfleet_workers.main.fleet_workers import (
     analytics,
     collect,
+    email,
+    email_due_bills,
     loyalty_points,
     loyalty_view,
+    mail_feedback,
     rebill,
     webhooks,
 )
@@ -26,5 +29,8 @@ SPECS: Final[Mapping[str, WorkerSpec]] = {
         loyalty_view.WORKER,
         analytics.WORKER,
         webhooks.WORKER,
+        email_due_bills.WORKER,
+        email.WORKER,
+        mail_feedback.WORKER,
     )
 }
