@@ -28,6 +28,8 @@ Counter = Literal[
     "reports_made",
     "loyalty_view_entries",
     "webhook_attempts",
+    "exports_ended",
+    "export_rows",
     "due_bill_requests",
     "mails",
     "mail_notices",
@@ -103,6 +105,10 @@ METRICS: dict[Counter | Timer | Gauge, MetricDef] = {
     "webhook_attempts": MetricDef(
         "counter", "Tries of webhook deliveries, by how the delivery stood after.", ("result",)
     ),
+    "exports_ended": MetricDef(
+        "counter", "Exports ended (ready, failed, cancelled).", ("state", "format")
+    ),
+    "export_rows": MetricDef("counter", "Rows of exports that became ready.", ("format",)),
     "due_bill_requests": MetricDef(
         "counter", "Requests for due bills, by what was answered.", ("answer",)
     ),
