@@ -7,7 +7,13 @@ the outbox, not a queue.
 from collections.abc import Mapping
 from typing import Final
 
-from billfleet_workers.main.fleet_workers import collect, loyalty_points, loyalty_view, rebill
+from billfleet_workers.main.fleet_workers import (
+    analytics,
+    collect,
+    loyalty_points,
+    loyalty_view,
+    rebill,
+)
 from billfleet_workers.main.fleet_workers.spec import WorkerSpec
 
 SPECS: Final[Mapping[str, WorkerSpec]] = {
@@ -17,5 +23,6 @@ SPECS: Final[Mapping[str, WorkerSpec]] = {
         collect.WORKER,
         loyalty_points.WORKER,
         loyalty_view.WORKER,
+        analytics.WORKER,
     )
 }

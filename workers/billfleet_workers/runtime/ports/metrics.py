@@ -23,6 +23,9 @@ Counter = Literal[
     "periods_refused",
     "payment_attempts",
     "loyalty_transactions",
+    "events_tracked",
+    "raw_events_exported",
+    "reports_made",
     "loyalty_view_entries",
 ]
 Timer = Literal["handle_ms", "delivery_ms", "receive_ms", "claim_ms", "settle_ms", "gateway_ms"]
@@ -79,6 +82,11 @@ METRICS: dict[Counter | Timer | Gauge, MetricDef] = {
     "loyalty_transactions": MetricDef(
         "counter", "Loyalty transactions, by kind and result.", ("kind", "result")
     ),
+    "events_tracked": MetricDef(
+        "counter", "Events of analytics, by what became of them.", ("result",)
+    ),
+    "raw_events_exported": MetricDef("counter", "Events written to the object store as Parquet."),
+    "reports_made": MetricDef("counter", "Reports made, by period.", ("period",)),
     "loyalty_view_entries": MetricDef("counter", "Entries written to the loyalty view."),
     "handle_ms": MetricDef("timer", "Time in the handler, per message.", ("queue", "type")),
     "delivery_ms": MetricDef("timer", "Receive to settled, per message.", ("queue",)),
