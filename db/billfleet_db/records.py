@@ -1,4 +1,4 @@
-"""The newest rows of a table that keeps what was done for people: mails, exports, reports, webhooks.
+"""The newest rows of a table of what was done for people: mails, exports, reports, webhooks.
 
 The console lists them. A table is named by the caller from a list of constants; a column that may
 hold a secret is never read out.
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 
 from billfleet_db.engine import Database
 from billfleet_db.traces import SECRET
@@ -58,12 +58,14 @@ async def newest(database: Database, table: str, *, tenant: str, limit: int) -> 
         of_tenant = "WHERE tenant_id = :tenant" if tenant and "tenant_id" in columns else ""
         schema, _, name = table.partition(".")
         listed = ", ".join(f'"{one}"' for one in columns)
-        query = text(f'SELECT {listed} FROM "{schema}"."{name}" {of_tenant} {order} LIMIT {limit}')
+        table_name = f'"{schema}"."{name}"'
+        query = text(f"SELECT {listed} FROM {table_name} {of_tenant} {order} LIMIT {limit}")
         found = await connection.execute(query, {"tenant": tenant} if of_tenant else {})
-        return Records(True, columns, [_shown(dict(row)) for row in found.mappings()])
+        rows = [_shown(row) for row in found.mappings()]
+        return Records(exists=True, columns=columns, rows=rows)
 
 
-def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+def _shown(row: RowMapping) -> dict[str, Any]:
     return {name: _cut(value) for name, value in row.items()}
 
 

@@ -102,7 +102,7 @@ async def traces_of(database: Database, ids: Sequence[str]) -> list[Trace]:
 async def _search(database: Database, column: Column, ids: Sequence[str]) -> Trace | None:
     schema, _, table = column.table.partition(".")
     query = text(
-        f'SELECT to_jsonb(t) AS row FROM "{schema}"."{table}" t '
+        f'SELECT row_to_json(t) AS row FROM "{schema}"."{table}" t '
         f'WHERE "{column.name}" = ANY(CAST(:ids AS {column.data_type}[])) LIMIT {ROWS_MAX}'
     )
     try:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 WIDTH, HEIGHT = 120, 28
 LARGE_WIDTH, LARGE_HEIGHT = 520, 140
-LABELS_WIDTH = 56
+LABELS_WIDTH = 64
 
 
 def sparkline(values: Sequence[float], what: str) -> Markup:
@@ -43,7 +43,7 @@ def chart(values: Sequence[float], what: str, *, shown: Callable[[float], str]) 
         f' aria-label="{heading}: now {now}, at most {most}">'
         f'<line x1="{LABELS_WIDTH}" y1="2" x2="{LARGE_WIDTH}" y2="2" class="grid"/>'
         f'<line x1="{LABELS_WIDTH}" y1="{bottom}" x2="{LARGE_WIDTH}" y2="{bottom}" class="grid"/>'
-        f'<text x="{LABELS_WIDTH - 6}" y="12" text-anchor="end">{most}</text>'
+        f'<text x="{LABELS_WIDTH - 6}" y="14" text-anchor="end">{most}</text>'
         f'<text x="{LABELS_WIDTH - 6}" y="{bottom}" text-anchor="end">0</text>'
         f'<polygon points="{area}"/><polyline points="{points}"/></svg></figure>'
     )

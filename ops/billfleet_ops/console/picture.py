@@ -12,7 +12,7 @@ from typing import Any
 from billfleet_db.deliveries import Delivery
 from billfleet_db.figures import Backlog
 from billfleet_db.processes import Process
-from billfleet_workers.runtime.backlog import drain_s
+from billfleet_workers.runtime.backlog import DRAIN_S_MAX, drain_s
 from billfleet_workers.runtime.ports.dead_letters import QueueFacts
 
 SAMPLES_MAX = 240
@@ -76,11 +76,16 @@ class QueuePicture:
     @property
     def ended_per_s(self) -> float:
         """Deliveries that ended, a second, over the last minute."""
-        if len(self.samples) < 2:
+        return self._rate_at(len(self.samples) - 1)
+
+    def _rate_at(self, place: int) -> float:
+        """The rate over the minute that ends with this sample."""
+        if place < 1:
             return 0.0
-        last = self.samples[-1]
-        since = [one for one in self.samples if _seconds(one, last) <= RATE_OVER_S]
-        first = since[0] if len(since) > 1 else self.samples[-2]
+        last = self.samples[place]
+        first = next(one for one in self.samples if _seconds(one, last) <= RATE_OVER_S)
+        if first is last:
+            first = self.samples[place - 1]
         passed_s = _seconds(first, last)
         return (last.ended - first.ended) / passed_s if passed_s > 0 else 0.0
 
@@ -103,9 +108,13 @@ class QueuePicture:
         ]
 
     def drain_times(self) -> list[float]:
-        """How long it would have taken to drain, at each sample."""
-        depths = [one.waiting for one in self.samples][1:]
-        return [drain_s(depth, rate) for depth, rate in zip(depths, self.rates(), strict=True)]
+        """How long it would have taken to drain, at each sample; while nothing ended, as before."""
+        times: list[float] = []
+        for place, sample in enumerate(self.samples):
+            time_s = drain_s(sample.waiting, self._rate_at(place))
+            is_never = time_s >= DRAIN_S_MAX
+            times.append((times[-1] if times else 0.0) if is_never else time_s)
+        return times
 
 
 @dataclass

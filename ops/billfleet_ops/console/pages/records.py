@@ -30,7 +30,7 @@ async def listed(request: Request) -> Response:
     """The newest of one kind."""
     kind = request.path_params.get("kind", "mails")
     if kind not in TABLES:
-        return problem(request, 404, f"There are no records of {kind}.")
+        return problem(request, 404, f"There is no kind of records called {kind}.")
     tenant = request.query_params.get("tenant", "").strip()
     found = await records.newest(
         console_of(request).database, TABLES[kind], tenant=tenant, limit=SHOWN_MAX
