@@ -10,8 +10,12 @@ from typing import Final
 from billfleet_workers.main.fleet_workers import (
     analytics,
     collect,
+    email,
+    email_due_bills,
+    export,
     loyalty_points,
     loyalty_view,
+    mail_feedback,
     rebill,
 )
 from billfleet_workers.main.fleet_workers.spec import WorkerSpec
@@ -24,5 +28,9 @@ SPECS: Final[Mapping[str, WorkerSpec]] = {
         loyalty_points.WORKER,
         loyalty_view.WORKER,
         analytics.WORKER,
+        export.WORKER,
+        email_due_bills.WORKER,
+        email.WORKER,
+        mail_feedback.WORKER,
     )
 }
