@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from billfleet_contracts import QUEUES
+from billfleet_contracts import QUEUES, QueueSpec
 from billfleet_ops.clients import Clients, aws_errors_mapped
 from billfleet_ops.resources import NOT_THERE
 
@@ -40,6 +40,30 @@ def figures(clients: Clients, stack: str, now: datetime) -> list[QueueFigures]:
             _figures_of(clients, name, is_dead_letter=is_dead_letter, now=now)
             for name, is_dead_letter in _names(stack)
         ]
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What a queue still has to do, and what of it is dead."""
+
+    open: int
+    dead: int
+
+
+def backlog_of(clients: Clients, stack: str, spec: QueueSpec) -> Backlog:
+    """How many messages of one queue wait or are at work, and how many rest in its DLQ."""
+    with aws_errors_mapped(clients):
+        return Backlog(
+            _messages_in(clients, spec.physical_name(stack)),
+            _messages_in(clients, spec.dlq_physical_name(stack)),
+        )
+
+
+def _messages_in(clients: Clients, name: str) -> int:
+    url = clients.sqs.get_queue_url(QueueName=name)["QueueUrl"]
+    said = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    counts: Any = said
+    return sum(int(counts[f"ApproximateNumberOfMessages{of}"]) for of in ("", "NotVisible"))
 
 
 def _names(stack: str) -> Iterator[tuple[str, bool]]:

@@ -186,6 +186,10 @@ def verify(tenant: OneTenant = None, as_json: AsJson = False) -> None:
     epilog=lesson(
         ("billfleet loyalty replay purchases.csv --tenant shop", "send, wait, compare every lot"),
         ("billfleet loyalty replay purchases.csv --tenant shop --cards 500", "a sample"),
+        (
+            "billfleet loyalty replay purchases.csv --tenant shop --times 2",
+            "the second time past every dedupe but PostgreSQL's, and nothing changes",
+        ),
     ),
 )
 def replay(
@@ -194,25 +198,38 @@ def replay(
     ],
     tenant: Tenant,
     cards_max: Annotated[int | None, typer.Option("--cards", min=1, help="Only so many.")] = None,
+    times: Annotated[int, typer.Option(min=1, max=100, help="So often, one after another.")] = 1,
+    past_dedupe: Annotated[
+        bool, typer.Option("--past-dedupe", help="New dedupe keys from the first time on.")
+    ] = False,
     patience_s: Annotated[
         float, typer.Option("--patience", help="Seconds without progress until it gives up.")
-    ] = 60.0,
+    ] = 120.0,
     as_json: AsJson = False,
 ) -> None:
     """Play purchases through the queue and the worker, and compare every lot with the plan.
 
     Some purchases are returned and some cards redeem everything, by a seeded plan whose outcome is
     computed a second time on its own. A worker must be running (`billfleet up`). Use a tenant made
-    for this. Running it again changes nothing, also after workers were killed.
+    for this. Running it again changes nothing, also after workers were killed: with --times all is
+    sent again under new dedupe keys, and a digest of all books must stay the same.
     """
     # Imported here, because no other command of this group sends messages.
     from billfleet_ops.replaying import play
 
-    comparison = asyncio.run(
-        play(load_settings(), file, tenant, cards_max=cards_max, patience_s=patience_s)
+    replayed = asyncio.run(
+        play(
+            load_settings(),
+            file,
+            tenant,
+            cards_max=cards_max,
+            times=times,
+            past_dedupe=past_dedupe,
+            patience_s=patience_s,
+        )
     )
-    loyalty_views.show_comparison(Output(), comparison, as_json=as_json)
-    if comparison.differences:
+    loyalty_views.show_replay(Output(), replayed, as_json=as_json)
+    if not replayed.is_right:
         raise typer.Exit(Exit.FAILED)
 
 

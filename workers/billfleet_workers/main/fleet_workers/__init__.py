@@ -17,6 +17,7 @@ from billfleet_workers.main.fleet_workers import (
     loyalty_view,
     mail_feedback,
     rebill,
+    webhooks,
 )
 from billfleet_workers.main.fleet_workers.spec import WorkerSpec
 
@@ -28,6 +29,7 @@ SPECS: Final[Mapping[str, WorkerSpec]] = {
         loyalty_points.WORKER,
         loyalty_view.WORKER,
         analytics.WORKER,
+        webhooks.WORKER,
         export.WORKER,
         email_due_bills.WORKER,
         email.WORKER,
