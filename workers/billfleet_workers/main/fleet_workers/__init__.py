@@ -9,6 +9,7 @@ from typing import Final
 
 from billfleet_workers.main.fleet_workers import (
     analytics,
+    avatar,
     collect,
     email,
     email_due_bills,
@@ -17,6 +18,7 @@ from billfleet_workers.main.fleet_workers import (
     loyalty_view,
     mail_feedback,
     rebill,
+    webhooks,
 )
 from billfleet_workers.main.fleet_workers.spec import WorkerSpec
 
@@ -28,6 +30,8 @@ SPECS: Final[Mapping[str, WorkerSpec]] = {
         loyalty_points.WORKER,
         loyalty_view.WORKER,
         analytics.WORKER,
+        webhooks.WORKER,
+        avatar.WORKER,
         export.WORKER,
         email_due_bills.WORKER,
         email.WORKER,
