@@ -4,7 +4,7 @@
 the embedded endpoint has not: there an age is unknown. It knows the catalogue and no database.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -94,19 +94,36 @@ def _figures_of(
     )
 
 
+def oldest_ages(clients: Clients, names: Sequence[str], now: datetime) -> dict[str, float]:
+    """The oldest ages that CloudWatch knows, by queue name. It stops at the first refusal."""
+    ages: dict[str, float] = {}
+    for name in names:
+        try:
+            age_s = _ask_oldest_age_s(clients, name, now)
+        except (BotoCoreError, ClientError):
+            return ages
+        if age_s is not None:
+            ages[name] = age_s
+    return ages
+
+
 def _oldest_age_s(clients: Clients, name: str, now: datetime) -> float | None:
     """The last value that CloudWatch has; None without it, without permission, without data."""
     try:
-        answer = clients.cloudwatch.get_metric_statistics(
-            Namespace="AWS/SQS",
-            MetricName=AGE_METRIC,
-            Dimensions=[{"Name": "QueueName", "Value": name}],
-            StartTime=now - AGE_WINDOW,
-            EndTime=now,
-            Period=AGE_PERIOD_S,
-            Statistics=["Maximum"],
-        )
+        return _ask_oldest_age_s(clients, name, now)
     except (BotoCoreError, ClientError):
         return None
+
+
+def _ask_oldest_age_s(clients: Clients, name: str, now: datetime) -> float | None:
+    answer = clients.cloudwatch.get_metric_statistics(
+        Namespace="AWS/SQS",
+        MetricName=AGE_METRIC,
+        Dimensions=[{"Name": "QueueName", "Value": name}],
+        StartTime=now - AGE_WINDOW,
+        EndTime=now,
+        Period=AGE_PERIOD_S,
+        Statistics=["Maximum"],
+    )
     points = sorted(answer.get("Datapoints", []), key=lambda point: point["Timestamp"])
     return float(points[-1]["Maximum"]) if points else None

@@ -11,10 +11,10 @@ from typing import Annotated
 
 import typer
 
-from billfleet_contracts import ProgrammeRules
 from billfleet_db import loyalty
 from billfleet_db.customers import Customer, get_customers, upsert_customers
 from billfleet_ops import loyalty_rebuilding, loyalty_views
+from billfleet_ops.card_reading import read_card
 from billfleet_ops.configuration import load_settings
 from billfleet_ops.errors import Refused, UsageWrong
 from billfleet_ops.exits import Exit
@@ -24,7 +24,6 @@ from billfleet_ops.output import Output
 from billfleet_ops.programme_file import ProgrammeFile, read_programme
 from billfleet_ops.teaching import lesson
 
-HISTORY_MAX = 50
 VERIFY_TIMEOUT_S = 3600.0
 EXAMPLE = """A whole programme (YAML or JSON):
 
@@ -272,27 +271,15 @@ async def _open_card(tenant: str, programme: str, customer: str, card: str) -> b
 
 
 async def _card(tenant: str, card_id: str, at: datetime) -> CardSeen:
-    from billfleet_workers.main.loyalty import balance_of
-
     async with tenant_connection(tenant, "REPEATABLE READ") as connection:
-        card = await loyalty.cards.get(connection, tenant, card_id)
-        if card is None:
+        seen = await read_card(connection, tenant, card_id, at)
+        if seen is None:
             raise UsageWrong(
                 f"There is no card {card_id!r}",
                 where=f"tenant {tenant}",
                 remedy="Check the id. `billfleet loyalty card open` opens one.",
             )
-        lots = await loyalty.lots.all_lots(connection, tenant, card_id)
-        found = await loyalty.programmes.rules_at(connection, tenant, card.programme_id, at)
-        rules = ProgrammeRules.model_validate_json(found.as_json) if found else ProgrammeRules()
-        return CardSeen(
-            card,
-            balance_of(lots, card.debt_points, at, rules.debt),
-            at,
-            lots,
-            await loyalty.transactions.of_card(connection, tenant, card_id, limit=HISTORY_MAX),
-            await loyalty.programmes.open_vouchers(connection, tenant, card_id),
-        )
+        return seen
 
 
 async def _transaction(tenant: str, transaction_id: str) -> TransactionSeen:
