@@ -86,7 +86,9 @@ _BUCKETS = text(f"""
 _RECOUNT = text(f"""
     SELECT {_KEY}, date_trunc('hour', stored_at, 'UTC') AS stored_hour, local_day,
            count(*) AS events, coalesce(sum(amount_minor), 0) AS amount_minor
-    FROM analytics.events WHERE tenant_id = :tenant_id
+    FROM analytics.events
+    WHERE tenant_id = :tenant_id
+      AND (xact, event_no) > (CAST(CAST(:xact AS text) AS xid8), CAST(:event_no AS bigint))
     GROUP BY {_KEY}, date_trunc('hour', stored_at, 'UTC'), local_day
     ORDER BY {_KEY}, stored_hour
 """)
@@ -124,9 +126,12 @@ async def all_of(connection: AsyncConnection, tenant_id: str) -> list[Bucket]:
     return [_bucket(*row) for row in rows]
 
 
-async def recount(connection: AsyncConnection, tenant_id: str) -> list[Bucket]:
-    """What the buckets should be, counted again from the tenant's events."""
-    rows = await connection.execute(_RECOUNT, {"tenant_id": tenant_id})
+async def recount(
+    connection: AsyncConnection, tenant_id: str, after: tuple[str, int] = ("0", 0)
+) -> list[Bucket]:
+    """What the tenant's events say, or those after this mark: what the buckets should."""
+    values = {"tenant_id": tenant_id, "xact": after[0], "event_no": after[1]}
+    rows = await connection.execute(_RECOUNT, values)
     return [_bucket(*row) for row in rows]
 
 
