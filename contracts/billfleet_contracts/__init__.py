@@ -35,6 +35,12 @@ from billfleet_contracts.errors import (
     UnredeemedClaimCheck,
 )
 from billfleet_contracts.event import Event
+from billfleet_contracts.exports import (
+    ExportFailed,
+    ExportFormat,
+    ExportReady,
+    ExportRequested,
+)
 from billfleet_contracts.fields import (
     ACCOUNT_PATTERN,
     INTEGER_MAX,
@@ -132,6 +138,10 @@ __all__ = [
     "Event",
     "EventTracked",
     "Expiry",
+    "ExportFailed",
+    "ExportFormat",
+    "ExportReady",
+    "ExportRequested",
     "Form",
     "InvalidEvent",
     "IssueStamps",

@@ -169,6 +169,47 @@ export interface Expiry {
   days?: number;
 }
 
+/** Fact: there will be no file, and why. `cancelled` was somebody's wish and is no failure. */
+export interface ExportFailed {
+  notify_contact_id?: string | null;
+  notify_customer_id?: string | null;
+  export_id: string;
+  dataset: string;
+  format: "csv" | "ndjson" | "parquet" | "xlsx" | "pdf";
+  reason: string;
+  cancelled?: boolean;
+}
+
+/** Fact: the file is complete and can be opened until it expires. */
+export interface ExportReady {
+  notify_contact_id?: string | null;
+  notify_customer_id?: string | null;
+  export_id: string;
+  file_id: string;
+  file_name: string;
+  dataset: string;
+  format: "csv" | "ndjson" | "parquet" | "xlsx" | "pdf";
+  rows: number;
+  bytes_count: number;
+  expires_at: string;
+}
+
+/**
+ * Request: write these rows of a data set, as they are at one instant, into a file.
+ *
+ * Values of filters are written as text (`2026-01-31`, `EUR`, `acc-1`). No columns: all of them.
+ */
+export interface ExportRequested {
+  notify_contact_id?: string | null;
+  notify_customer_id?: string | null;
+  export_id: string;
+  dataset: string;
+  format: "csv" | "ndjson" | "parquet" | "xlsx" | "pdf";
+  filters?: Record<string, unknown>;
+  columns?: Array<string>;
+  locale?: string;
+}
+
 /** Request: stamp a card for so many visits; the programme says how many stamps that is. */
 export interface IssueStamps {
   card_id: string;
@@ -512,6 +553,9 @@ export type PaymentFailedMessage = Message<"billfleet.billing.payment_failed.v1"
 export type PaymentReportedMessage = Message<"billfleet.billing.payment_reported.v1", PaymentReported>;
 export type PaymentSucceededMessage = Message<"billfleet.billing.payment_succeeded.v1", PaymentSucceeded>;
 export type RebillAccountsMessage = Message<"billfleet.billing.rebill_accounts.v1", RebillAccounts>;
+export type ExportFailedMessage = Message<"billfleet.exports.export_failed.v1", ExportFailed>;
+export type ExportReadyMessage = Message<"billfleet.exports.export_ready.v1", ExportReady>;
+export type ExportRequestedMessage = Message<"billfleet.exports.export_requested.v1", ExportRequested>;
 export type AddPointsMessage = Message<"billfleet.loyalty.add_points.v1", AddPoints>;
 export type CancelTransactionMessage = Message<"billfleet.loyalty.cancel_transaction.v1", CancelTransaction>;
 export type IssueStampsMessage = Message<"billfleet.loyalty.issue_stamps.v1", IssueStamps>;
@@ -546,6 +590,9 @@ export type AnyMessage =
   | PaymentReportedMessage
   | PaymentSucceededMessage
   | RebillAccountsMessage
+  | ExportFailedMessage
+  | ExportReadyMessage
+  | ExportRequestedMessage
   | AddPointsMessage
   | CancelTransactionMessage
   | IssueStampsMessage
@@ -573,6 +620,7 @@ export interface Queues {
   "collect": CollectPaymentsMessage | PaymentReportedMessage;
   "due-bills": DueBillsRequestedMessage;
   "email": SendMailMessage;
+  "export": ExportRequestedMessage;
   "loyalty-view": ProjectTransactionsMessage;
   "loyalty.fifo": AddPointsMessage | CancelTransactionMessage | IssueStampsMessage | RedeemRewardMessage | SetProgrammeMessage;
   "mail-feedback": SnsNotificationMessage;
@@ -584,5 +632,5 @@ export interface Queues {
 
 /** What each topic carries, by its logical name. */
 export interface Topics {
-  "events": ReportReadyMessage | AvatarReadyMessage | AvatarRefusedMessage | AccountRebilledMessage | PaymentFailedMessage | PaymentSucceededMessage | LoyaltyRefusedMessage | PointsExpiredMessage | PointsExpiringMessage | PointsIssuedMessage | PointsRedeemedMessage | PointsReversedMessage | StampsIssuedMessage | DueBillsReadyMessage | MailRefusedMessage | MailSentMessage;
+  "events": ReportReadyMessage | AvatarReadyMessage | AvatarRefusedMessage | AccountRebilledMessage | PaymentFailedMessage | PaymentSucceededMessage | ExportFailedMessage | ExportReadyMessage | LoyaltyRefusedMessage | PointsExpiredMessage | PointsExpiringMessage | PointsIssuedMessage | PointsRedeemedMessage | PointsReversedMessage | StampsIssuedMessage | DueBillsReadyMessage | MailRefusedMessage | MailSentMessage;
 }

@@ -79,6 +79,10 @@ class Settings(BaseSettings):
     stripe_api_key: SecretStr | None = None
     stripe_api_base: str | None = Field(default=None, description="Instead of Stripe itself.")
 
+    claim_check_buckets: str | None = Field(
+        default=None,
+        description="Besides the files bucket: where large bodies may be left; with commas.",
+    )
     files_bucket: str | None = Field(default=None, description="Default: <stack>-files.")
     public_url: str = Field(
         default="http://127.0.0.1:8080",
@@ -104,6 +108,13 @@ class Settings(BaseSettings):
     def bucket(self) -> str:
         """The bucket of the files that people are given."""
         return self.files_bucket or f"{self.stack}-files"
+
+    @property
+    def claim_check_bucket_names(self) -> tuple[str, ...]:
+        """The buckets, besides the files bucket, whose bodies workers fetch."""
+        return tuple(
+            name.strip() for name in (self.claim_check_buckets or "").split(",") if name.strip()
+        )
 
     def link_secrets(self) -> tuple[str, ...]:
         """The secrets of links, the signing one first; none when links are not set up."""

@@ -9,6 +9,7 @@ from typing import Final
 
 from billfleet_contracts import QUEUES, decoder_of
 from billfleet_workers.adapters.aws_publisher import AwsPublisher
+from billfleet_workers.adapters.redeeming_queue import RedeemingQueue
 from billfleet_workers.adapters.sqs import SqsQueue
 from billfleet_workers.handlers.relay import Relay, Sealer
 from billfleet_workers.main.fleet_workers import SPECS
@@ -34,9 +35,10 @@ async def open_consumer(shared: Shared, name: str) -> Consumer:
     """The consumer of a worker's queue, checked and not yet started."""
     settings = shared.settings
     spec = next(spec for spec in QUEUES.values() if spec.worker == name)
-    queue = await SqsQueue.open(shared.clients, stack=settings.stack, name=spec.name)
-    shared.closing.push_async_callback(queue.close)
-    await queue.check()
+    sqs = await SqsQueue.open(shared.clients, stack=settings.stack, name=spec.name)
+    shared.closing.push_async_callback(sqs.close)
+    await sqs.check()
+    queue = RedeemingQueue(sqs, shared.files.claim_checks())
     policy = DeliveryPolicy.of(spec, retain_s=settings.dedupe_retain_s, lease_s=settings.lease_s)
     desk = Desk(
         queue=queue,

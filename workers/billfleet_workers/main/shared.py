@@ -9,6 +9,7 @@ import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from billfleet_db import Database
@@ -18,6 +19,7 @@ from billfleet_workers.adapters.dynamodb import DynamoDedupeStore
 from billfleet_workers.adapters.dynamodb_quota import DynamoSlots, SlotQuota
 from billfleet_workers.adapters.payments_log import LogGateway
 from billfleet_workers.adapters.payments_rated import RatedGateway
+from billfleet_workers.adapters.redeeming_queue import OpenStore
 from billfleet_workers.adapters.silent_metrics import SilentMetrics
 from billfleet_workers.adapters.statsd import StatsdMetrics
 from billfleet_workers.handlers.unit_of_work import DEPENDENCY
@@ -30,6 +32,8 @@ from billfleet_workers.runtime.ports.payments import PaymentGateway
 from billfleet_workers.settings import Settings
 
 UPKEEP_POOL_SIZE: Final = 3
+CLAIM_CHECKS: Final = "claim-checks/"
+"""What keys of left bodies begin with in the fleet's own bucket."""
 SOURCE: Final = "/billfleet"
 # Stripe allows 25 requests a second and endpoint unless more was agreed; some room is left.
 DEFAULT_RATES_PER_S: Final[Mapping[str, int]] = {"stripe": 20}
@@ -64,19 +68,29 @@ class FilesRoom:
         self._settings = settings
         self._clients = clients
         self._closing = closing
-        self._store: ObjectStore | None = None
+        self._stores: dict[str, ObjectStore] = {}
         self._opening = asyncio.Lock()
 
-    async def open(self) -> ObjectStore:
-        """The store; its connections are closed with everything else."""
+    async def open(self, bucket: str | None = None) -> ObjectStore:
+        """The store of a bucket (default: the fleet's own), closed with everything else."""
         from billfleet_workers.adapters.s3_objects import S3ObjectStore
 
         async with self._opening:
-            if self._store is None:
-                store = await S3ObjectStore.open(self._clients, bucket=self._settings.bucket())
+            bucket = bucket or self._settings.bucket()
+            if bucket not in self._stores:
+                store = await S3ObjectStore.open(self._clients, bucket=bucket)
                 self._closing.push_async_callback(store.close)
-                self._store = store
-            return self._store
+                self._stores[bucket] = store
+            return self._stores[bucket]
+
+    def claim_checks(self) -> dict[str, tuple[str, OpenStore]]:
+        """The buckets that bodies may have been left in, with the prefix of their keys."""
+        own = self._settings.bucket()
+        stores: dict[str, tuple[str, OpenStore]] = {
+            bucket: ("", partial(self.open, bucket))
+            for bucket in self._settings.claim_check_bucket_names
+        }
+        return stores | {own: (CLAIM_CHECKS, partial(self.open, own))}
 
 
 @asynccontextmanager
