@@ -57,7 +57,8 @@ class Crowd:
     @property
     def customers(self) -> int:
         """The estimate; exact for a few, and within `CUSTOMERS_ERROR` as a standard error."""
-        return int(round(self._union.get_estimate()))
+        customers: float = self._union.get_estimate()
+        return round(customers)
 
 
 @dataclass(slots=True)
