@@ -118,26 +118,27 @@ _SCORES = text(
     ) AS scored GROUP BY r, f, m ORDER BY r, f, m
 """
 )
-_COHORTS = text(
-    _EACH
-    + """
-    SELECT CAST(date_trunc('month', e.first_on) AS date) AS cohort,
-      CAST((extract(year FROM p.local_day) - extract(year FROM e.first_on)) * 12
-           + extract(month FROM p.local_day) - extract(month FROM e.first_on) AS integer)
-        AS month_no,
+_COHORTS = text("""
+    WITH dated AS (
+      SELECT customer_id, local_day, min(local_day) OVER (PARTITION BY customer_id) AS first_on
+      FROM analytics.events
+      WHERE tenant_id = :tenant_id AND name = :name AND currency = :currency
+        AND customer_id IS NOT NULL AND local_day <= :last_day AND stored_at < :as_of
+    )
+    SELECT CAST(date_trunc('month', first_on) AS date) AS cohort,
+      CAST((extract(year FROM local_day) - extract(year FROM first_on)) * 12
+           + extract(month FROM local_day) - extract(month FROM first_on) AS integer) AS month_no,
       count(DISTINCT customer_id) AS customers
-    FROM each e JOIN purchases p USING (customer_id)
-    WHERE e.first_on >= CAST(:first_day AS date)
+    FROM dated WHERE first_on >= CAST(:first_day AS date)
     GROUP BY 1, 2 ORDER BY 1, 2
-"""
-)
+""")
 _RISKS = text(
     _EACH
     + """, paced AS (
       SELECT CAST(:last_day AS date) - last_on AS days_since, amount_minor,
-        CASE WHEN days > 1 THEN (last_on - first_on) / CAST(days - 1 AS numeric) END AS pace
+        CASE WHEN days > 1 THEN CAST(last_on - first_on AS float8) / (days - 1) END AS pace
       FROM each
-    ), usual AS (
+    ), usual AS MATERIALIZED (
       SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY pace) AS pace FROM paced
       WHERE pace IS NOT NULL
     ), judged AS (
