@@ -100,7 +100,7 @@ QUEUES: Final[Mapping[str, QueueSpec]] = MappingProxyType(
                 max_receive_count=200,
                 retry_cap_s=120,
             ),
-            QueueSpec(name="mail-feedback", worker="mail-feedback"),
+            QueueSpec(name="mail-feedback", worker="mail-feedback", form="sns"),
         )
     }
 )

@@ -16,8 +16,8 @@ from billfleet_db.loyalty import (
 )
 from billfleet_db.loyalty.audit import LoyaltyFinding
 from billfleet_db.loyalty.cards import ALL_TENANTS, Card, ExpiringCard, see_tenant
-from billfleet_db.loyalty.lots import Lot, LotChange, NewMovement, SpentLot
-from billfleet_db.loyalty.programmes import Reward, RulesVersion, Voucher
+from billfleet_db.loyalty.lots import Lot, LotChange, NewLot, NewMovement, SpentLot
+from billfleet_db.loyalty.programmes import Reward, RewardKey, RulesVersion, Voucher
 from billfleet_db.loyalty.transactions import Cancelled, NewTransaction, Transaction
 from billfleet_db.loyalty.viewing import ViewedTransaction
 from billfleet_db.loyalty.warnings import ExpiringPoints
@@ -31,9 +31,11 @@ __all__ = [
     "Lot",
     "LotChange",
     "LoyaltyFinding",
+    "NewLot",
     "NewMovement",
     "NewTransaction",
     "Reward",
+    "RewardKey",
     "RulesVersion",
     "SpentLot",
     "Transaction",

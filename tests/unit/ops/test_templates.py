@@ -2,7 +2,7 @@
 
 import pytest
 
-from billfleet_contracts import DLQ_RETENTION_S, QUEUES, TOPICS, QueueSpec, Subscription
+from billfleet_contracts import CATALOGUE, DLQ_RETENTION_S, QUEUES, TOPICS, QueueSpec, Subscription
 from billfleet_db.files import FILE_LIFE_DAYS
 from billfleet_ops.aws_templates.document import rendered, sub
 from billfleet_ops.aws_templates.generated import find_drift
@@ -150,6 +150,13 @@ def test_a_queue_hears_of_its_topic_only_the_types_that_it_asks_for() -> None:
 @pytest.mark.parametrize("spec", QUEUES.values(), ids=list(QUEUES))
 def test_a_queue_hears_only_of_topics_that_exist(spec: QueueSpec) -> None:
     assert {heard.topic for heard in spec.subscribes} <= set(TOPICS)
+
+
+@pytest.mark.parametrize("spec", QUEUES.values(), ids=list(QUEUES))
+def test_a_queue_asks_only_for_types_that_its_topics_carry(spec: QueueSpec) -> None:
+    for heard in spec.subscribes:
+        carried = {one.type for one in CATALOGUE.values() if one.route.name == heard.topic}
+        assert set(heard.types) <= carried
 
 
 def test_a_foreign_form_comes_from_the_topic_or_bucket_of_the_queues_name() -> None:

@@ -10,8 +10,11 @@ from typing import Final
 from billfleet_workers.main.fleet_workers import (
     analytics,
     collect,
+    email,
+    email_due_bills,
     loyalty_points,
     loyalty_view,
+    mail_feedback,
     rebill,
 )
 from billfleet_workers.main.fleet_workers.spec import WorkerSpec
@@ -24,5 +27,8 @@ SPECS: Final[Mapping[str, WorkerSpec]] = {
         loyalty_points.WORKER,
         loyalty_view.WORKER,
         analytics.WORKER,
+        email_due_bills.WORKER,
+        email.WORKER,
+        mail_feedback.WORKER,
     )
 }
