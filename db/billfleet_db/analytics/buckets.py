@@ -6,7 +6,7 @@ for ever (R74). `recount` is the same from nothing but events, to compare (R76).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Final, Literal
@@ -92,6 +92,13 @@ _RECOUNT = text(f"""
     GROUP BY {_KEY}, date_trunc('hour', stored_at, 'UTC'), local_day
     ORDER BY {_KEY}, stored_hour
 """)
+_COUNTED: Final = ("local_day", "events", "amount_minor")
+_DELETE = text("DELETE FROM analytics.buckets WHERE tenant_id = :tenant_id")
+_INSERT = text(f"""
+    INSERT INTO analytics.buckets ({_KEY}, stored_hour, {", ".join(_COUNTED)})
+    VALUES ({", ".join(f":{name}" for name in _KEY.split(", "))}, :stored_hour,
+            {", ".join(f":{name}" for name in _COUNTED)})
+""")
 _NAMES = text("""
     SELECT DISTINCT name FROM analytics.buckets WHERE tenant_id = :tenant_id ORDER BY name
 """)
@@ -133,6 +140,19 @@ async def recount(
     values = {"tenant_id": tenant_id, "xact": after[0], "event_no": after[1]}
     rows = await connection.execute(_RECOUNT, values)
     return [_bucket(*row) for row in rows]
+
+
+async def replace_all(
+    connection: AsyncConnection, tenant_id: str, buckets: Sequence[Bucket]
+) -> None:
+    """Let the tenant's buckets be these, and nothing else; their sketches are stale then."""
+    await connection.execute(_DELETE, {"tenant_id": tenant_id})
+    if buckets:
+        rows = [
+            {**asdict(one.key), **{name: getattr(one, name) for name in _COUNTED}}
+            for one in buckets
+        ]
+        await connection.execute(_INSERT, rows)
 
 
 async def names(connection: AsyncConnection, tenant_id: str) -> Sequence[str]:

@@ -16,6 +16,7 @@ from billfleet_workers.handlers.analytics import (
     compact,
     compare,
     export_events,
+    rebuild,
     remove_replaced,
 )
 from billfleet_workers.runtime.errors import Permanent, Unavailable
@@ -213,6 +214,8 @@ async def test_a_wrong_count_and_a_tampered_file_are_both_found(
         )
     comparison = await compare(world.database, store.objects, world.tenant)
     assert (len(comparison.only_counted), len(comparison.only_raw)) == (1, 1)
+    assert await rebuild(world.database, store.objects, world.tenant) == 2
+    assert await store.is_equal()
     (file, *_) = await store.live()
     stored = store.objects.objects[file.object_key]
     changed = io.BytesIO(stored.body).getvalue()[:-1] + b"x"

@@ -4,7 +4,7 @@ from billfleet_workers.handlers.analytics.admitting import HOUSE, AdmissionPolic
 from billfleet_workers.handlers.analytics.compacting import compact, compact_day, remove_replaced
 from billfleet_workers.handlers.analytics.exporting import export_events
 from billfleet_workers.handlers.analytics.handler import AnalyticsHandler
-from billfleet_workers.handlers.analytics.recounting import Comparison, compare
+from billfleet_workers.handlers.analytics.recounting import Comparison, compare, rebuild
 from billfleet_workers.handlers.analytics.refreshing import refresh_sketches
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "compare",
     "export_events",
     "policy_of",
+    "rebuild",
     "refresh_sketches",
     "remove_replaced",
 ]

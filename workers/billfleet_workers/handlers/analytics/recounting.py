@@ -59,6 +59,25 @@ async def compare(database: Database, objects: ObjectStore, tenant_id: str) -> C
     )
 
 
+async def rebuild(database: Database, objects: ObjectStore, tenant_id: str) -> int:
+    """Count anew from raw files and from what waits for its export; returns how many buckets.
+
+    Intake waits meanwhile. The sketches are made anew by the next sweep.
+
+    Raises:
+        Permanent: a raw file is not what was written; nothing is changed.
+    """
+    async with transaction(database) as connection:
+        await analytics.see_tenant(connection, tenant_id)
+        await analytics.books.hold(connection)
+        files = await analytics.raw_files.live(connection, tenant_id=tenant_id)
+        mark = await analytics.raw_files.mark(connection)
+        waiting = await analytics.buckets.recount(connection, tenant_id, mark)
+        counted = await recount(objects, tenant_id, files, waiting)
+        await analytics.buckets.replace_all(connection, tenant_id, counted)
+    return len(counted)
+
+
 async def recount(
     objects: ObjectStore,
     tenant_id: str,

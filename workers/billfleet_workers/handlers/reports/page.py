@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from billfleet_workers.dates import zone_of
 from billfleet_workers.handlers.analytics.sketching import AMOUNTS_ERROR, CUSTOMERS_ERROR
+from billfleet_workers.handlers.analytics.wall_clock import day_start
 from billfleet_workers.handlers.reports.charts import (
     BLUE,
     RED,
@@ -18,7 +19,7 @@ from billfleet_workers.handlers.reports.charts import (
     bars_over_time,
 )
 from billfleet_workers.handlers.reports.figures import BusinessReport, CurrencyFigures
-from billfleet_workers.handlers.reports.periods import before, name_of
+from billfleet_workers.handlers.reports.periods import ONE_DAY, before, name_of
 from billfleet_workers.money import exponent, format_minor
 
 EXACT_CUSTOMERS_MAX: Final = 100
@@ -62,6 +63,7 @@ def _words(report: BusinessReport) -> dict[str, Any]:
         "report": report,
         "wanted": wanted,
         "days": _days(wanted.first_day, wanted.last_day),
+        "is_over": wanted.as_of >= day_start(wanted.last_day + ONE_DAY, wanted.time_zone),
         "as_of": _instant(wanted.as_of, wanted.time_zone),
         "previous_name": name_of(wanted.period, before(wanted.period, wanted.first_day)),
         "moneys": [_money(one) for one in report.currencies],

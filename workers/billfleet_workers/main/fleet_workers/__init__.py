@@ -16,6 +16,7 @@ from billfleet_workers.main.fleet_workers import (
     loyalty_view,
     mail_feedback,
     rebill,
+    reports,
 )
 from billfleet_workers.main.fleet_workers.spec import WorkerSpec
 
@@ -27,6 +28,7 @@ SPECS: Final[Mapping[str, WorkerSpec]] = {
         loyalty_points.WORKER,
         loyalty_view.WORKER,
         analytics.WORKER,
+        reports.WORKER,
         email_due_bills.WORKER,
         email.WORKER,
         mail_feedback.WORKER,
