@@ -102,6 +102,9 @@ class Settings(BaseSettings):
         default=None,
         description="Signs links; several with commas: the first signs, all are accepted.",
     )
+    exports_per_tenant_max: int = Field(
+        default=2, ge=1, le=50, description="Running at the same time, in the whole fleet."
+    )
 
     http_host: str = Field(default="127.0.0.1", description="The HTTP front door listens here.")
     http_port: int = Field(default=8080, ge=1, le=65535)

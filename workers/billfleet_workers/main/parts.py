@@ -40,10 +40,12 @@ async def open_consumer(shared: Shared, name: str) -> Consumer:
     await sqs.check()
     queue = RedeemingQueue(sqs, shared.files.claim_checks())
     policy = DeliveryPolicy.of(spec, retain_s=settings.dedupe_retain_s, lease_s=settings.lease_s)
+    worker = SPECS[name]
+    in_flight_max = min(settings.in_flight_max, worker.in_flight_max or settings.in_flight_max)
     desk = Desk(
         queue=queue,
         dedupe=shared.dedupe,
-        handlers=await SPECS[name].open(shared),
+        handlers=await worker.open(shared),
         policy=policy,
         clock=shared.clock,
         metrics=shared.metrics,
@@ -51,9 +53,7 @@ async def open_consumer(shared: Shared, name: str) -> Consumer:
         heartbeat=Heartbeat(queue, shared.dedupe, policy, shared.clock, shared.metrics),
         tally=Tally(),
         draining=asyncio.Event(),
-        concurrency=Concurrency(
-            min(settings.in_flight_min, settings.in_flight_max), settings.in_flight_max
-        ),
+        concurrency=Concurrency(min(settings.in_flight_min, in_flight_max), in_flight_max),
         recollection=Recollection(keeps_done=settings.keep_deliveries),
         fifo=spec.fifo,
         decode=decoder_of(spec.form),

@@ -9,14 +9,17 @@ from typing import Final
 
 from billfleet_workers.main.fleet_workers import (
     analytics,
+    avatar,
     collect,
     email,
     email_due_bills,
+    export,
     loyalty_points,
     loyalty_view,
     mail_feedback,
     rebill,
     reports,
+    webhooks,
 )
 from billfleet_workers.main.fleet_workers.spec import WorkerSpec
 
@@ -29,6 +32,9 @@ SPECS: Final[Mapping[str, WorkerSpec]] = {
         loyalty_view.WORKER,
         analytics.WORKER,
         reports.WORKER,
+        webhooks.WORKER,
+        avatar.WORKER,
+        export.WORKER,
         email_due_bills.WORKER,
         email.WORKER,
         mail_feedback.WORKER,
