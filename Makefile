@@ -73,11 +73,13 @@ types: $(DEV_DONE) ## Type-check everything, strictly
 walls: $(DEV_DONE) ## Check the walls between the rooms
 	$(BIN)/lint-imports
 
-schemas: $(DEV_DONE) ## Write the JSON Schemas and the AsyncAPI document
+schemas: $(DEV_DONE) ## Write the JSON Schemas, the AsyncAPI and the OpenAPI document
 	$(BIN)/python -m billfleet_contracts.schemas
+	$(BIN)/python -m billfleet_gateway.openapi_file
 
 schemas-check: $(DEV_DONE)
 	$(BIN)/python -m billfleet_contracts.schemas --check
+	$(BIN)/python -m billfleet_gateway.openapi_file --check
 
 .PHONY: templates templates-check
 templates: $(DEV_DONE) ## Write the CloudFormation templates that follow from the catalogue

@@ -112,6 +112,11 @@ class Cluster:
         """Return the URL of a database for the login that workers have."""
         return f"postgresql://{migrate.APP_ROLE}:{self.app_password}@127.0.0.1:{self.port}/{name}"
 
+    def gateway_url(self, name: str) -> str:
+        """Return the URL of a database for the login that the front door has."""
+        role = migrate.GATEWAY_ROLE
+        return f"postgresql://{role}:{self.app_password}@127.0.0.1:{self.port}/{name}"
+
     def say(self, statement: str) -> None:
         """Run one statement as the superuser, outside of any transaction."""
         url = self.superuser_url("postgres")
@@ -160,6 +165,7 @@ async def _prepare(cluster: Cluster) -> None:
     url = cluster.superuser_url("template_billfleet")
     await migrate.upgrade(url)
     await migrate.set_app_password(url, cluster.app_password)
+    await migrate.set_app_password(url, cluster.app_password, role=migrate.GATEWAY_ROLE)
 
 
 @pytest.fixture
@@ -196,6 +202,16 @@ def superuser_url(postgres_cluster: Cluster, database_name: str) -> str:
 async def database(database_url: str) -> AsyncIterator[Database]:
     """The test's database, opened as workers open it."""
     opened = Database.connect(database_url, pool_size=5)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def gateway_database(
+    postgres_cluster: Cluster, database_name: str
+) -> AsyncIterator[Database]:
+    """The test's database, opened as the front door opens it."""
+    opened = Database.connect(postgres_cluster.gateway_url(database_name), pool_size=5)
     yield opened
     await opened.close()
 

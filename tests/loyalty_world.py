@@ -112,8 +112,17 @@ class World:
 
     async def handle(self, event: Event, tenant: str | None = None) -> str:
         """The one word that the handler ended with."""
-        finished = await self.handler.handle(self.work(event, tenant))
-        return next(iter(finished.note))
+        [word] = await self.handle_all(self.work(event, tenant))
+        return word
+
+    async def handle_all(self, *works: Work) -> list[str]:
+        """One call for all of them: the word that each ended with; the first error is raised."""
+        words = []
+        for answer in await self.handler.handle_batch(works):
+            if isinstance(answer, Exception):
+                raise answer
+            words.append(str(next(iter(answer.note))))
+        return words
 
     def new_id(self) -> str:
         return f"t{next(self._numbers)}"

@@ -35,6 +35,12 @@ from billfleet_contracts.errors import (
     UnredeemedClaimCheck,
 )
 from billfleet_contracts.event import Event
+from billfleet_contracts.exports import (
+    ExportFailed,
+    ExportFormat,
+    ExportReady,
+    ExportRequested,
+)
 from billfleet_contracts.fields import (
     ACCOUNT_PATTERN,
     INTEGER_MAX,
@@ -42,7 +48,17 @@ from billfleet_contracts.fields import (
     AccountId,
     TenantId,
 )
+from billfleet_contracts.file_names import attachment, object_key, safe_file_name
 from billfleet_contracts.forms import Decoder, decoder_of
+from billfleet_contracts.links import (
+    Link,
+    LinkError,
+    LinkExpired,
+    LinkForged,
+    LinkKind,
+    make_link,
+    read_link,
+)
 from billfleet_contracts.loyalty import (
     AddPoints,
     CancelTransaction,
@@ -122,9 +138,18 @@ __all__ = [
     "Event",
     "EventTracked",
     "Expiry",
+    "ExportFailed",
+    "ExportFormat",
+    "ExportReady",
+    "ExportRequested",
     "Form",
     "InvalidEvent",
     "IssueStamps",
+    "Link",
+    "LinkError",
+    "LinkExpired",
+    "LinkForged",
+    "LinkKind",
     "LoyaltyRefused",
     "MailRefused",
     "MailSent",
@@ -166,11 +191,16 @@ __all__ = [
     "UnknownVersion",
     "UnredeemedClaimCheck",
     "Upcast",
+    "attachment",
     "decode",
     "decoder_of",
     "encode",
+    "make_link",
+    "object_key",
     "payload_hash",
+    "read_link",
     "read_pointer",
     "route_of",
+    "safe_file_name",
     "wrap",
 ]

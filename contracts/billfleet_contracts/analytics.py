@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, FiniteFloat, StringConstraints, model_validator
 
 from billfleet_contracts.event import Event
 from billfleet_contracts.fields import (
@@ -26,7 +26,7 @@ EventName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.]{0,63}$")]
 EventSource = Annotated[str, Field(pattern=r"^[a-z][a-z0-9._-]{0,63}$")]
 PropertyName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,63}$")]
 PropertyText = Annotated[str, StringConstraints(max_length=4096)]
-PropertyValue = bool | int | float | PropertyText | None
+PropertyValue = bool | int | FiniteFloat | PropertyText | None
 ReportName = Literal["business"]
 ReportPeriod = Literal["day", "week", "month"]
 ReportTitle = Annotated[str, Field(min_length=1, max_length=200)]

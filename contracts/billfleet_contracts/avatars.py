@@ -45,7 +45,7 @@ class ObjectStored(Event):
 class AvatarImage(BaseModel):
     """One finished picture: a square of so many pixels, in the files bucket."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True)
 
     size_px: SizePx
     object_key: ObjectKey

@@ -28,7 +28,7 @@ from billfleet_contracts.fields import (
 
 AccountState = Literal["PENDING", "ACTIVE", "PAST_DUE", "INACTIVE"]
 
-_CLOSED = ConfigDict(frozen=True, extra="forbid", strict=True)
+_CLOSED = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True)
 
 
 class AccountPeriod(BaseModel):

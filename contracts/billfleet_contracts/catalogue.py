@@ -23,6 +23,7 @@ from billfleet_contracts.billing import (
 )
 from billfleet_contracts.errors import UnknownType, UnknownVersion
 from billfleet_contracts.event import TYPE_PATTERN, Event
+from billfleet_contracts.exports import ExportFailed, ExportReady, ExportRequested
 from billfleet_contracts.loyalty import (
     AddPoints,
     CancelTransaction,
@@ -56,8 +57,8 @@ MAILED_ABOUT: Final = (
     PaymentFailed.TYPE,
     PointsExpiring.TYPE,
     ReportReady.TYPE,
-    "billfleet.exports.export_ready.v1",
-    "billfleet.exports.export_failed.v1",
+    ExportReady.TYPE,
+    ExportFailed.TYPE,
 )
 """The facts that the mail worker writes about."""
 
@@ -89,6 +90,15 @@ QUEUES: Final[Mapping[str, QueueSpec]] = MappingProxyType(
                 visibility_timeout_s=120,
                 max_receive_count=20,
                 subscribes=(Subscription("events", MAILED_ABOUT),),
+            ),
+            # Waiting for a turn of its tenant is no failure: how often an export was tried is
+            # counted in the database. It may take hours; the heartbeat keeps the message hidden.
+            QueueSpec(
+                name="export",
+                worker="export",
+                visibility_timeout_s=180,
+                max_receive_count=200,
+                retry_cap_s=120,
             ),
             QueueSpec(name="mail-feedback", worker="mail-feedback", form="sns"),
         )
@@ -207,6 +217,9 @@ CATALOGUE: Final = Catalogue(
         _to_queue(EventTracked, "analytics"),
         _to_queue(ReportRequested, "reports", deadline_s=600),
         _to_topic(ReportReady, "events"),
+        _to_queue(ExportRequested, "export", deadline_s=6 * 3600),
+        _to_topic(ExportReady, "events"),
+        _to_topic(ExportFailed, "events"),
         _to_queue(DueBillsRequested, "due-bills"),
         _to_topic(DueBillsReady, "events"),
         _to_queue(SendMail, "email"),

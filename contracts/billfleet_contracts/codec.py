@@ -134,7 +134,9 @@ def decode(body: str | bytes, catalogue: Catalogue = CATALOGUE) -> Envelope:
         envelope = _wire(catalogue).union.validate_json(body)
     except ValidationError as error:
         if isinstance(body, str) and read_pointer(body) is not None:
-            raise UnredeemedClaimCheck("the body was left in S3, and is not there") from None
+            raise UnredeemedClaimCheck(
+                "the body was left in S3, and could not be had from there"
+            ) from None
         raise _explain(error, catalogue) from None
     except UnicodeEncodeError:
         raise UndecodableBody("the body is not valid Unicode") from None

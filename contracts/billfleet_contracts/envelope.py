@@ -36,7 +36,7 @@ class Envelope(BaseModel):
         traceparent: W3C Trace Context of the producer's span, or None.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True)
 
     specversion: Literal["1.0"] = "1.0"
     id: Printable128

@@ -76,7 +76,7 @@ class Event(BaseModel):
     message in flight is a new class with the next version, and an upcast.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True)
 
     TYPE: ClassVar[str]
 

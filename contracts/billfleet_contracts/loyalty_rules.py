@@ -22,7 +22,7 @@ from billfleet_contracts.fields import (
 Rounding = Literal["floor", "half_up", "ceiling"]
 DebtPolicy = Literal["negative_balance", "receivable"]
 
-_CLOSED = ConfigDict(frozen=True, extra="forbid", strict=True)
+_CLOSED = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True)
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$")]
 PointsCount = Annotated[int, Field(ge=1, le=1_000_000_000)]

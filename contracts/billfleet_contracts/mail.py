@@ -23,7 +23,7 @@ from billfleet_contracts.fields import (
     UtcDatetime,
 )
 
-_CLOSED = ConfigDict(frozen=True, extra="forbid", strict=True)
+_CLOSED = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True)
 
 BILLS_MAX = 100
 """Bills of one mail; an account that owes more is told the number and the whole sum."""

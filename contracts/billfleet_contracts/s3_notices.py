@@ -29,7 +29,7 @@ _NAMESPACE: Final = uuid.UUID("53b1f1ee-70ce-4a5e-9a1e-53b1f1ee70ce")
 class _Open(BaseModel):
     """S3 adds fields as it pleases."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore")
 
 
 class _Bucket(_Open):

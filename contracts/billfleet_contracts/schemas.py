@@ -17,6 +17,7 @@ from typing import Any, Final
 from billfleet_contracts.catalogue import CATALOGUE, Catalogue
 from billfleet_contracts.compatibility import breaking_changes
 from billfleet_contracts.documents import documents
+from billfleet_contracts.typescript import FILE_NAME, typescript
 
 DIRECTORY: Final = Path(__file__).resolve().parent.parent / "schemas"
 
@@ -48,11 +49,11 @@ def _breaks_of(path: Path, new: dict[str, Any] | None, catalogue: Catalogue) -> 
 def find_drift(directory: Path, catalogue: Catalogue = CATALOGUE) -> list[str]:
     """Which committed files are missing or differ from what the catalogue generates."""
     drift = []
-    for name, document in documents(catalogue).items():
+    for name, text in _texts(catalogue).items():
         path = directory / name
         if not path.exists():
             drift.append(f"{name} is missing: run `make schemas` and commit it.")
-        elif path.read_text("utf-8") != render(document):
+        elif path.read_text("utf-8") != text:
             drift.append(f"{name} is out of date: run `make schemas` and commit it.")
     kept = (f"{old}.json" for old in sorted(catalogue.upcasts.old_types))
     return drift + [
@@ -66,12 +67,18 @@ def write(directory: Path, catalogue: Catalogue = CATALOGUE) -> list[str]:
     """Write every document; returns the names of those that changed."""
     directory.mkdir(parents=True, exist_ok=True)
     changed = []
-    for name, document in documents(catalogue).items():
-        path, text = directory / name, render(document)
+    for name, text in _texts(catalogue).items():
+        path = directory / name
         if not path.exists() or path.read_text("utf-8") != text:
             path.write_text(text, "utf-8")
             changed.append(name)
     return changed
+
+
+def _texts(catalogue: Catalogue) -> dict[str, str]:
+    """Every file by its name."""
+    files = {name: render(document) for name, document in documents(catalogue).items()}
+    return files | {FILE_NAME: typescript(catalogue)}
 
 
 def render(document: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ _TYPE: Final = SnsNotification.TYPE
 class _Notice(BaseModel):
     """The fields that SNS signs, and the signature. It adds others as it pleases."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore")
 
     Type: Literal["Notification"]
     MessageId: str

@@ -157,12 +157,20 @@ _BILLED_TWICE = f"""
     GROUP BY b.tenant_id, b.account_id, b.period_start HAVING count(*) > 1
     LIMIT :limit
 """
+# Periods that an account was not billed for because it was INACTIVE are on record as refused.
+_LEFT_OUT = """EXISTS (
+        SELECT FROM billing.refusals r WHERE r.tenant_id = b.tenant_id
+          AND r.account_id = b.account_id AND r.reason = 'inactive_time' AND r.period_start = {})"""
+_LEFT_OUT_OF_ACCOUNT = _LEFT_OUT.replace("b.tenant_id", "a.tenant_id").replace(
+    "b.account_id", "a.account_id"
+)
 _PERIOD_GAP = f"""
     SELECT b.tenant_id, {_BILL}, 'nothing was billed after ' || b.other_end AS message
     FROM (SELECT tenant_id, account_id, period_start, lag(period_end) OVER account AS other_end
           FROM billing.bills
           WINDOW account AS (PARTITION BY tenant_id, account_id ORDER BY period_start)) AS b
     WHERE {_OF_TENANT.format("b")} AND b.period_start > b.other_end + 1
+      AND NOT {_LEFT_OUT.format("b.other_end + 1")}
     LIMIT :limit
 """
 _NEXT_DATE = f"""
@@ -172,6 +180,8 @@ _NEXT_DATE = f"""
     FROM billing.accounts a JOIN billing.bills b USING (tenant_id, account_id)
     WHERE {_OF_TENANT.format("a")} AND a.state <> 'INACTIVE'
     GROUP BY a.tenant_id, a.account_id HAVING a.rebilling_date <> max(b.period_end) + 1
+      AND NOT (a.rebilling_date > max(b.period_end) + 1
+               AND {_LEFT_OUT_OF_ACCOUNT.format("max(b.period_end) + 1")})
     LIMIT :limit
 """
 

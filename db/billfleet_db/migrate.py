@@ -16,6 +16,7 @@ from billfleet_db.engine import Database
 from billfleet_db.scripts import script_location
 
 APP_ROLE: Final = "billfleet_app"
+GATEWAY_ROLE: Final = "billfleet_gateway"
 OWNER_ROLE: Final = "billfleet_owner"
 # Any number that nothing else in the database locks; this one spells "bill".
 _MIGRATION_LOCK: Final = 0x62696C6C
@@ -64,15 +65,13 @@ async def pending(url: str) -> list[str]:
     return [step.revision for step in script.iterate_revisions("head", at or "base")][::-1]
 
 
-async def set_app_password(url: str, password: str) -> None:
-    """Give the app role its password; for the embedded stack, which makes up its own."""
+async def set_app_password(url: str, password: str, *, role: str = APP_ROLE) -> None:
+    """Give a login its password; for the embedded stack, which makes up its own."""
     database = _database(url)
     try:
         async with database.transaction() as connection:
             # ALTER ROLE takes no bound values, so the server quotes the password itself.
-            quoted = await connection.scalar(
-                _QUOTE_PASSWORD, {"role": APP_ROLE, "password": password}
-            )
+            quoted = await connection.scalar(_QUOTE_PASSWORD, {"role": role, "password": password})
             await connection.exec_driver_sql(str(quoted))
     finally:
         await database.close()

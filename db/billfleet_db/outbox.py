@@ -47,6 +47,21 @@ class OutboxRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """An event as whoever put it here may ask for it; `refused` says why it has not left yet."""
+
+    event_id: str
+    event_type: str
+    route_kind: Literal["queue", "topic"]
+    route_name: str
+    dedupe_key: str
+    body: str
+    created_at: datetime
+    sent_at: datetime | None
+    refused: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Backlog:
     """How many events wait, and how long the oldest has waited."""
 
@@ -61,6 +76,13 @@ _ADD = text("""
       CAST(:tenant_ids AS text[]), CAST(:event_ids AS text[]), CAST(:event_types AS text[]),
       CAST(:route_kinds AS text[]), CAST(:route_names AS text[]), CAST(:group_ids AS text[]),
       CAST(:dedupe_keys AS text[]), CAST(:bodies AS text[]))
+""")
+_ADD_NEW = text(f"{_ADD.text} ON CONFLICT (event_id) DO NOTHING RETURNING event_id")
+_FIND = text("""
+    SELECT event_id, event_type, route_kind, route_name, dedupe_key, body, created_at, sent_at,
+           refused
+    FROM fleet.outbox
+    WHERE tenant_id = :tenant_id AND event_id = ANY(CAST(:event_ids AS text[]))
 """)
 _TAKE = text("""
     SELECT outbox_id, tenant_id, event_id, event_type, route_kind, route_name, group_id, dedupe_key,
@@ -99,19 +121,22 @@ async def add(connection: AsyncConnection, rows: Sequence[NewOutboxRow]) -> None
     """Put events into the outbox; they leave if and only if this transaction commits."""
     if not rows:
         return
-    await connection.execute(
-        _ADD,
-        {
-            "tenant_ids": [row.tenant_id for row in rows],
-            "event_ids": [row.event_id for row in rows],
-            "event_types": [row.event_type for row in rows],
-            "route_kinds": [row.route_kind for row in rows],
-            "route_names": [row.route_name for row in rows],
-            "group_ids": [row.group_id for row in rows],
-            "dedupe_keys": [row.dedupe_key for row in rows],
-            "bodies": [row.body for row in rows],
-        },
-    )
+    await connection.execute(_ADD, _columns(rows))
+
+
+async def add_new(connection: AsyncConnection, rows: Sequence[NewOutboxRow]) -> frozenset[str]:
+    """`add` for events that may be there already; returns the ids of those that were not."""
+    if not rows:
+        return frozenset()
+    return frozenset((await connection.scalars(_ADD_NEW, _columns(rows))).all())
+
+
+async def find(
+    connection: AsyncConnection, tenant_id: str, event_ids: Sequence[str]
+) -> dict[str, Known]:
+    """What the outbox still knows of these events of the tenant, by id."""
+    found = await connection.execute(_FIND, {"tenant_id": tenant_id, "event_ids": list(event_ids)})
+    return {row["event_id"]: Known(**row) for row in found.mappings()}
 
 
 async def take(connection: AsyncConnection, limit: int) -> list[OutboxRow]:
@@ -157,3 +182,16 @@ async def depth_and_age(connection: AsyncConnection) -> Backlog:
     """Return how many events wait and for how long, by the database's own clock."""
     found = await connection.execute(_BACKLOG)
     return Backlog(**found.mappings().one())
+
+
+def _columns(rows: Sequence[NewOutboxRow]) -> dict[str, list[str | None]]:
+    return {
+        "tenant_ids": [row.tenant_id for row in rows],
+        "event_ids": [row.event_id for row in rows],
+        "event_types": [row.event_type for row in rows],
+        "route_kinds": [row.route_kind for row in rows],
+        "route_names": [row.route_name for row in rows],
+        "group_ids": [row.group_id for row in rows],
+        "dedupe_keys": [row.dedupe_key for row in rows],
+        "bodies": [row.body for row in rows],
+    }

@@ -26,6 +26,7 @@ from billfleet_ops.errors import ConfigurationWrong, DependencyUnreachable, OpsE
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sts import STSClient
@@ -82,6 +83,14 @@ class Clients:
     def dynamodb(self) -> "DynamoDBClient":
         """Tables."""
         return self._session.client("dynamodb", endpoint_url=self.endpoint_url, config=self._config)
+
+    @cached_property
+    def s3(self) -> "S3Client":
+        """Buckets; their names stay in the path where an endpoint is given."""
+        style = Config(s3={"addressing_style": "path" if self.endpoint_url else "auto"})
+        return self._session.client(
+            "s3", endpoint_url=self.endpoint_url, config=self._config.merge(style)
+        )
 
     @cached_property
     def cloudformation(self) -> "CloudFormationClient":

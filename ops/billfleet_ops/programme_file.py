@@ -20,6 +20,9 @@ from billfleet_ops.errors import UsageWrong, from_os_error
 
 MISTAKES_SHOWN_MAX = 10
 
+WarnDays = Annotated[int, Field(ge=1, le=3660)]
+"""So many days before points end their card is warned."""
+
 
 class RewardTerms(BaseModel):
     """A reward: its price in points, how many there are, and who may have it."""
@@ -49,6 +52,7 @@ class ProgrammeFile(BaseModel):
     valid_from: UtcDatetime
     rules: ProgrammeRules
     rewards: tuple[RewardTerms, ...] = ()
+    warn_days: tuple[WarnDays, ...] = (30,)
 
 
 def read_programme(path: Path) -> ProgrammeFile:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from botocore.exceptions import ClientError
 
+from billfleet_ops.buckets import BUCKET_ATTRIBUTES, correct_bucket, read_bucket
 from billfleet_ops.clients import Clients, aws_errors_mapped
 from billfleet_ops.templates import TEMPLATE_NAMES, Place, Resource, resources_of
 
@@ -34,6 +35,8 @@ NOT_THERE = {
     "NotFoundException",
     "ResourceNotFoundException",
     "TableNotFoundException",
+    "NoSuchBucket",
+    "404",
 }
 
 
@@ -43,7 +46,7 @@ class Difference:
 
     resource: Resource
     name: str
-    """The physical name of the queue, topic or table."""
+    """The physical name of the queue, topic, table or bucket."""
     attribute: str
     """The attribute, or the resource itself when it is missing."""
     promised: str
@@ -69,8 +72,8 @@ def place_of(clients: Clients, stack: str) -> Place:
 
 
 def promised(place: Place) -> list[Resource]:
-    """Every queue, topic, table and subscription of the templates."""
-    kinds = (QUEUE, TOPIC, TABLE, SUBSCRIPTION)
+    """Every queue, topic, table, bucket and subscription of the templates."""
+    kinds = (QUEUE, TOPIC, TABLE, BUCKET, SUBSCRIPTION)
     return [
         resource
         for name in TEMPLATE_NAMES
@@ -113,6 +116,9 @@ def correct(clients: Clients, difference: Difference) -> bool:
             attributes = cast("dict[Any, str]", {difference.attribute: wanted})
             clients.sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
             return True
+        if difference.resource.kind == BUCKET:
+            wanted = properties[difference.attribute]
+            return correct_bucket(clients.s3, difference.name, difference.attribute, wanted)
         if difference.attribute == "TimeToLiveSpecification":
             clients.dynamodb.update_time_to_live(
                 TableName=difference.name,
@@ -132,7 +138,12 @@ def physical_name(resource: Resource) -> str:
     """The name under which the resource exists; a subscription has that of its queue's ARN."""
     if resource.kind == SUBSCRIPTION:
         return f"{resource.properties['TopicArn']} to {resource.properties['Endpoint']}"
-    names = {QUEUE: "QueueName", TOPIC: "TopicName", TABLE: "TableName"}
+    names = {
+        QUEUE: "QueueName",
+        TOPIC: "TopicName",
+        TABLE: "TableName",
+        BUCKET: "BucketName",
+    }
     return str(resource.properties[names[resource.kind]])
 
 
@@ -148,7 +159,7 @@ def wanted_attributes(resource: Resource) -> Iterator[tuple[str, Any]]:
     for attribute, value in resource.properties.items():
         if resource.kind == QUEUE and attribute in QUEUE_ATTRIBUTES:
             yield attribute, queue_attribute(value)
-        elif resource.kind == TABLE and attribute in TABLE_ATTRIBUTES:
+        elif attribute in READABLE.get(resource.kind, ()):
             yield attribute, value
         elif resource.kind == SUBSCRIPTION and attribute in SUBSCRIPTION_ATTRIBUTES:
             yield attribute, queue_attribute(value)
@@ -200,6 +211,10 @@ def _table(clients: Clients, name: str) -> Mapping[str, Any]:
     }
 
 
+def _bucket(clients: Clients, name: str) -> Mapping[str, Any]:
+    return read_bucket(clients.s3, name)
+
+
 def _indexes(described: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """As a template writes them, in the order of their names."""
     written = ("IndexName", "KeySchema", "Projection")
@@ -210,6 +225,7 @@ def _indexes(described: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 QUEUE = "AWS::SQS::Queue"
 TOPIC = "AWS::SNS::Topic"
 TABLE = "AWS::DynamoDB::Table"
+BUCKET = "AWS::S3::Bucket"
 SUBSCRIPTION = "AWS::SNS::Subscription"
 SUBSCRIPTION_ATTRIBUTES = {"RawMessageDelivery", "FilterPolicy", "FilterPolicyScope"}
 TABLE_ATTRIBUTES = {
@@ -220,7 +236,14 @@ TABLE_ATTRIBUTES = {
     "TimeToLiveSpecification",
     "PointInTimeRecoverySpecification",
 }
-READERS = {QUEUE: _queue, TOPIC: _topic, TABLE: _table, SUBSCRIPTION: _subscription}
+READABLE = {TABLE: TABLE_ATTRIBUTES, BUCKET: BUCKET_ATTRIBUTES}
+READERS = {
+    QUEUE: _queue,
+    TOPIC: _topic,
+    TABLE: _table,
+    BUCKET: _bucket,
+    SUBSCRIPTION: _subscription,
+}
 
 
 def _comparable(value: Any) -> Any:

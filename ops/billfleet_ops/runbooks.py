@@ -24,3 +24,5 @@ class Runbook(StrEnum):
     MANY_DUPLICATES = "ops/runbooks/many-duplicates.md"
     LEASES_LOST = "ops/runbooks/leases-lost.md"
     WORKER_UNWELL = "ops/runbooks/worker-unwell.md"
+    DATABASE_STRAINED = "ops/runbooks/database-strained.md"
+    SWEEP_NOT_STARTED = "ops/runbooks/sweep-not-started.md"

@@ -18,6 +18,7 @@ ARN_NAMES = {
     "AWS::SQS::Queue": ("sqs", "QueueName", ""),
     "AWS::SNS::Topic": ("sns", "TopicName", ""),
     "AWS::DynamoDB::Table": ("dynamodb", "TableName", "table/"),
+    "AWS::S3::Bucket": ("s3", "BucketName", ""),
 }
 
 
@@ -111,6 +112,9 @@ class _Resolver:
         service, name_property, prefix = ARN_NAMES[body["Type"]]
         name = self.value(body["Properties"][name_property])
         variables = self._variables
+        if service == "s3":
+            # One name space for the whole world: neither region nor account is part of it.
+            return f"arn:{variables['AWS::Partition']}:s3:::{name}"
         return (
             f"arn:{variables['AWS::Partition']}:{service}:{variables['AWS::Region']}"
             f":{variables['AWS::AccountId']}:{prefix}{name}"

@@ -26,7 +26,13 @@ from billfleet_workers.dates import (
 UNBILLED_SHOWN_MAX = 120
 
 Verdict = Literal[
-    "billed", "not_due", "waiting_for_sweep", "waiting_for_later_sweep", "parked", "inactive"
+    "billed",
+    "left_out",
+    "not_due",
+    "waiting_for_sweep",
+    "waiting_for_later_sweep",
+    "parked",
+    "inactive",
 ]
 
 
@@ -72,7 +78,7 @@ def explain(
         as_of=today,
         standing=tuple(_standing(history)),
         periods=(
-            *(_billed(history, bill) for bill in history.bills),
+            *sorted(_settled(history), key=lambda story: story.period_start),
             *_unbilled(history, today, catch_up_periods_max),
         ),
     )
@@ -124,6 +130,18 @@ def _parked(history: History) -> str:
         "Nothing is billed until someone has looked at it and runs "
         f"`billfleet accounts unpark {account.account_id} --tenant {account.tenant_id}`."
     )
+
+
+def _settled(history: History) -> Iterator[PeriodStory]:
+    """Every period before the next one: billed, or left out for good."""
+    for bill in history.bills:
+        yield _billed(history, bill)
+    billed = {bill.period_start for bill in history.bills}
+    for refusal in history.refusals:
+        start = refusal.period_start
+        if refusal.reason == "inactive_time" and start is not None and start not in billed:
+            due = due_at(start, history.account.time_zone)
+            yield PeriodStory(start, None, "left_out", due, (words.refused(refusal),))
 
 
 def _billed(history: History, bill: Bill) -> PeriodStory:

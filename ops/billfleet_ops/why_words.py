@@ -18,6 +18,7 @@ _REFUSALS = {
     "inactive": "the account was inactive",
     "beyond_horizon": "the period starts further ahead than a right clock would ask for",
     "unknown_account": "the account did not exist yet",
+    "inactive_time": "it went by while the account was inactive, and is not billed afterwards",
 }
 _NOTES = {
     "below_minimum": "the amount is below what the gateway charges; it stays due, not failed",

@@ -19,13 +19,16 @@ from billfleet_workers.adapters.aws_publisher import AwsPublisher
 from billfleet_workers.adapters.dynamodb import DynamoDedupeStore
 from billfleet_workers.adapters.dynamodb_view import DynamoTransactionView
 from billfleet_workers.adapters.memory_dedupe import MemoryDedupeStore
+from billfleet_workers.adapters.memory_objects import MemoryObjectStore
 from billfleet_workers.adapters.memory_publisher import MemoryPublisher
 from billfleet_workers.adapters.memory_queue import MemoryQueue
 from billfleet_workers.adapters.memory_view import MemoryTransactionView
+from billfleet_workers.adapters.s3_objects import S3ObjectStore
 from billfleet_workers.adapters.sqs import SqsQueue
 from billfleet_workers.adapters.statsd import StatsdMetrics
 from billfleet_workers.runtime.clock import ManualClock, SystemClock
 from billfleet_workers.runtime.ports.dedupe import DedupeStore
+from billfleet_workers.runtime.ports.objects import ObjectStore
 from billfleet_workers.runtime.ports.publisher import Publisher
 from billfleet_workers.runtime.ports.queue import Queue
 from billfleet_workers.runtime.ports.transaction_view import TransactionView
@@ -226,3 +229,32 @@ async def metrics_bench(
     metrics = StatsdMetrics("127.0.0.1", port)
     yield StatsdMetricsBench(metrics, receiver)
     metrics.close()
+
+
+@pytest.fixture(params=["memory", "s3"])
+async def objects(request: pytest.FixtureRequest) -> AsyncIterator[ObjectStore]:
+    """An empty object store."""
+    if request.param == "memory":
+        yield MemoryObjectStore(SystemClock())
+        return
+    bucket = f"{request.getfixturevalue('stack_name')}-files"
+    request.getfixturevalue("aws").s3.create_bucket(Bucket=bucket)
+    environment: dict[str, str] = request.getfixturevalue("aws_environment")
+    clients = make_clients("sdk", environment, environment["AWS_ENDPOINT_URL"])
+    store = await S3ObjectStore.open(clients, bucket=bucket)
+    yield store
+    await store.close()
+
+
+@pytest.fixture(params=["memory", "s3"])
+async def away_objects(request: pytest.FixtureRequest) -> AsyncIterator[ObjectStore]:
+    """An object store that can't be reached."""
+    if request.param == "memory":
+        store = MemoryObjectStore(SystemClock())
+        store.faults.take_away()
+        yield store
+        return
+    clients = nowhere("sdk", request.getfixturevalue("aws_environment"))
+    real = await S3ObjectStore.open(clients, bucket="test-files")
+    yield real
+    await real.close()

@@ -110,6 +110,15 @@ HASHES = {
     "billfleet.mail.sns_notification.v1": (
         "14362f61e975a8ccbc8f08809e66e2828d7bd301a7f70aa16446ab529a0c70c1"
     ),
+    "billfleet.exports.export_requested.v1": (
+        "3cfb008a42788cab1b8a7e2cc9fec05477ce1b28ec75eabccec67ae36f76733d"
+    ),
+    "billfleet.exports.export_ready.v1": (
+        "62a953023c754dfa501fb6a5c4e226905a6b5310ddade1b4a74cb04789546984"
+    ),
+    "billfleet.exports.export_failed.v1": (
+        "d0d2495586a12604f0bdccd64a0f44a34cf689a7d86ca7a9881eba8d14c2e3e1"
+    ),
 }
 
 

@@ -5,6 +5,7 @@ Called by the loyalty worker, its sweep and the commands. Every statement on loy
 knows columns, not rules.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -42,14 +43,19 @@ _READ = """
     FROM loyalty.cards c
     JOIN loyalty.programmes p USING (tenant_id, programme_id)
     JOIN business.tenants t USING (tenant_id)
-    WHERE c.tenant_id = :tenant_id AND c.card_id = :card_id
+    WHERE c.tenant_id = :tenant_id AND
 """
-_GET = text(_READ)
-_LOCK = text(_READ + " FOR NO KEY UPDATE OF c")
+_GET = text(_READ + " c.card_id = :card_id")
+_LOCK = text(f"""
+    {_READ} c.card_id = ANY(CAST(:card_ids AS text[]))
+    ORDER BY c.card_id FOR NO KEY UPDATE OF c
+""")
 _CHANGE = text("""
-    UPDATE loyalty.cards
-    SET debt_points = debt_points + :debt_change, stamps = stamps + :stamps_change
-    WHERE tenant_id = :tenant_id AND card_id = :card_id
+    UPDATE loyalty.cards AS c
+    SET debt_points = c.debt_points + n.debt_points, stamps = c.stamps + n.stamps
+    FROM unnest(CAST(:card_ids AS text[]), CAST(:debt_points AS bigint[]),
+                CAST(:stamps AS bigint[])) AS n(card_id, debt_points, stamps)
+    WHERE c.tenant_id = :tenant_id AND c.card_id = n.card_id
 """)
 _OPEN = text("""
     INSERT INTO loyalty.cards (tenant_id, card_id, programme_id, customer_id)
@@ -71,34 +77,38 @@ async def see_tenant(connection: AsyncConnection, tenant_id: str) -> None:
     await connection.execute(_SEE, {"tenant_id": tenant_id})
 
 
-async def lock(connection: AsyncConnection, tenant_id: str, card_id: str) -> Card | None:
-    """Lock a card before anything that hangs on it; None where the tenant has no such card."""
-    return await _read(connection, tenant_id, card_id, locking=True)
+async def lock(
+    connection: AsyncConnection, tenant_id: str, card_ids: Iterable[str]
+) -> dict[str, Card]:
+    """Lock cards before anything that hangs on them, in one global order (R44).
+
+    A card that the tenant does not have is left out.
+    """
+    values = {"tenant_id": tenant_id, "card_ids": sorted(set(card_ids))}
+    return {row[0]: Card(*row) for row in await connection.execute(_LOCK, values)}
 
 
 async def get(connection: AsyncConnection, tenant_id: str, card_id: str) -> Card | None:
     """Read a card without locking it."""
-    return await _read(connection, tenant_id, card_id, locking=False)
+    values = {"tenant_id": tenant_id, "card_id": card_id}
+    row = (await connection.execute(_GET, values)).one_or_none()
+    return None if row is None else Card(*row)
 
 
 async def change(
-    connection: AsyncConnection,
-    tenant_id: str,
-    card_id: str,
-    *,
-    debt_change: int,
-    stamps_change: int,
+    connection: AsyncConnection, tenant_id: str, changes: Mapping[str, tuple[int, int]]
 ) -> None:
-    """Add to a locked card's debt and stamps."""
-    await connection.execute(
-        _CHANGE,
-        {
-            "tenant_id": tenant_id,
-            "card_id": card_id,
-            "debt_change": debt_change,
-            "stamps_change": stamps_change,
-        },
-    )
+    """Add to the debt and the stamps of locked cards."""
+    if not changes:
+        return
+    ids = sorted(changes)
+    values = {
+        "tenant_id": tenant_id,
+        "card_ids": ids,
+        "debt_points": [changes[card_id][0] for card_id in ids],
+        "stamps": [changes[card_id][1] for card_id in ids],
+    }
+    await connection.execute(_CHANGE, values)
 
 
 async def open_cards(
@@ -136,12 +146,3 @@ async def expiring(
     }
     found = await connection.execute(_EXPIRING, values)
     return [ExpiringCard(**row) for row in found.mappings()]
-
-
-async def _read(
-    connection: AsyncConnection, tenant_id: str, card_id: str, *, locking: bool
-) -> Card | None:
-    values = {"tenant_id": tenant_id, "card_id": card_id}
-    found = (await connection.execute(_LOCK if locking else _GET, values)).mappings()
-    row = found.one_or_none()
-    return None if row is None else Card(**row)

@@ -5,7 +5,7 @@ they mean is the caller's business.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -41,6 +41,10 @@ class Reward:
     per_card_max: int | None = None
 
 
+RewardKey = tuple[str, str]
+"""Programme and reward."""
+
+
 @dataclass(frozen=True, slots=True)
 class Voucher:
     """A full stamp card that is still good."""
@@ -59,6 +63,14 @@ _RULES_AT = text(f"""{_RULES}
 _RULES_OF = text(f"""{_RULES}
     WHERE tenant_id = :tenant_id AND programme_id = :programme_id AND version = :version
 """)
+_COUNTS = text("""
+    SELECT programme_id, count(*) FROM loyalty.programme_rules
+    WHERE tenant_id = :tenant_id AND programme_id = ANY(CAST(:programme_ids AS text[]))
+    GROUP BY programme_id
+""")
+_ALL_RULES = text(f"""{_RULES}
+    WHERE tenant_id = :tenant_id AND programme_id = :programme_id ORDER BY valid_from
+""")
 _ADD_RULES = text("""
     INSERT INTO loyalty.programme_rules
       (tenant_id, programme_id, version, valid_from, rules, work_id)
@@ -73,6 +85,10 @@ _ENSURE = text("""
     INSERT INTO loyalty.programmes (tenant_id, programme_id, brand_id, name)
     VALUES (:tenant_id, :programme_id, :brand_id, :name) ON CONFLICT DO NOTHING
 """)
+_SET_WARNINGS = text("""
+    UPDATE loyalty.programmes SET warn_days = CAST(:warn_days AS integer[])
+    WHERE tenant_id = :tenant_id AND programme_id = :programme_id
+""")
 _ENSURE_BRAND = text("""
     INSERT INTO business.brands (tenant_id, brand_id, name) VALUES (:tenant_id, :brand_id, :name)
     ON CONFLICT DO NOTHING
@@ -82,8 +98,9 @@ _ENSURE_STORES = text("""
     SELECT :tenant_id, s, :brand_id, s FROM unnest(CAST(:store_ids AS text[])) AS s
     ON CONFLICT DO NOTHING
 """)
-_BRAND_OF_STORE = text("""
-    SELECT brand_id FROM business.stores WHERE tenant_id = :tenant_id AND store_id = :store_id
+_BRANDS_OF_STORES = text("""
+    SELECT store_id, brand_id FROM business.stores
+    WHERE tenant_id = :tenant_id AND store_id = ANY(CAST(:store_ids AS text[]))
 """)
 _SET_REWARD = text("""
     INSERT INTO loyalty.rewards (tenant_id, programme_id, reward_id, name, points, stock, tiers,
@@ -95,16 +112,23 @@ _SET_REWARD = text("""
       tiers = excluded.tiers, starts_at = excluded.starts_at, ends_at = excluded.ends_at,
       per_card_max = excluded.per_card_max
 """)
-_LOCK_REWARD = text("""
-    SELECT reward_id, name, points, stock, tiers, starts_at, ends_at, per_card_max
+_REWARDS = """
+    SELECT programme_id, reward_id, name, points, stock, tiers, starts_at, ends_at, per_card_max
     FROM loyalty.rewards
-    WHERE tenant_id = :tenant_id AND programme_id = :programme_id AND reward_id = :reward_id
-    FOR NO KEY UPDATE
+    WHERE tenant_id = :tenant_id AND (programme_id, reward_id) IN (
+      SELECT * FROM unnest(CAST(:programme_ids AS text[]), CAST(:reward_ids AS text[])))
+"""
+# Where there is no stock there is nothing to wait for each other about.
+_LOCK_REWARDS = text(f"""
+    {_REWARDS} AND stock IS NOT NULL ORDER BY programme_id, reward_id FOR NO KEY UPDATE
 """)
+_GET_REWARDS = text(f"{_REWARDS} AND stock IS NULL")
 _STOCK = text("""
-    UPDATE loyalty.rewards SET stock = stock + :change
-    WHERE tenant_id = :tenant_id AND programme_id = :programme_id AND reward_id = :reward_id
-      AND stock IS NOT NULL
+    UPDATE loyalty.rewards AS r SET stock = r.stock + n.change
+    FROM unnest(CAST(:programme_ids AS text[]), CAST(:reward_ids AS text[]),
+                CAST(:changes AS bigint[])) AS n(programme_id, reward_id, change)
+    WHERE r.tenant_id = :tenant_id AND r.programme_id = n.programme_id
+      AND r.reward_id = n.reward_id AND r.stock IS NOT NULL
 """)
 _VOUCHERS = text("""
     SELECT voucher_id, reward_id, stamps, issued_at FROM loyalty.vouchers
@@ -146,6 +170,23 @@ async def rules_of(
     """The rules of one version."""
     values = {"tenant_id": tenant_id, "programme_id": programme_id, "version": version}
     return _version((await connection.execute(_RULES_OF, values)).mappings().one_or_none())
+
+
+async def counts_of_versions(
+    connection: AsyncConnection, tenant_id: str, programme_ids: Iterable[str]
+) -> dict[str, int]:
+    """How many versions each programme has: they are only ever added."""
+    values = {"tenant_id": tenant_id, "programme_ids": sorted(set(programme_ids))}
+    return {row[0]: row[1] for row in await connection.execute(_COUNTS, values)}
+
+
+async def all_rules(
+    connection: AsyncConnection, tenant_id: str, programme_id: str
+) -> list[RulesVersion]:
+    """Every version of a programme's rules, by the time from which it is valid."""
+    values = {"tenant_id": tenant_id, "programme_id": programme_id}
+    found = await connection.execute(_ALL_RULES, values)
+    return [RulesVersion(row[0], row[1], json.loads(row[2])) for row in found]
 
 
 async def add_rules(
@@ -190,11 +231,20 @@ async def ensure(
     await connection.execute(_ENSURE, base | {"programme_id": programme_id, "name": name})
 
 
-async def brand_of_store(connection: AsyncConnection, tenant_id: str, store_id: str) -> str | None:
-    """The brand that a store belongs to; None where the tenant has no such store."""
-    values = {"tenant_id": tenant_id, "store_id": store_id}
-    found: str | None = (await connection.execute(_BRAND_OF_STORE, values)).scalar_one_or_none()
-    return found
+async def set_warnings(
+    connection: AsyncConnection, tenant_id: str, programme_id: str, warn_days: Sequence[int]
+) -> None:
+    """Set how many days before points end their card is warned; none: never."""
+    values = {"tenant_id": tenant_id, "programme_id": programme_id}
+    await connection.execute(_SET_WARNINGS, values | {"warn_days": sorted(set(warn_days))})
+
+
+async def brands_of_stores(
+    connection: AsyncConnection, tenant_id: str, store_ids: Iterable[str]
+) -> dict[str, str]:
+    """The brand that each store belongs to; a store that the tenant does not have is left out."""
+    values = {"tenant_id": tenant_id, "store_ids": sorted(set(store_ids))}
+    return {row[0]: row[1] for row in await connection.execute(_BRANDS_OF_STORES, values)}
 
 
 async def set_reward(
@@ -207,21 +257,35 @@ async def set_reward(
     )
 
 
-async def lock_reward(
-    connection: AsyncConnection, tenant_id: str, programme_id: str, reward_id: str
-) -> Reward | None:
-    """Lock a reward, after its card; None where the programme has no such reward."""
-    values = {"tenant_id": tenant_id, "programme_id": programme_id, "reward_id": reward_id}
-    row = (await connection.execute(_LOCK_REWARD, values)).mappings().one_or_none()
-    return None if row is None else Reward(**row)
+async def lock_rewards(
+    connection: AsyncConnection, tenant_id: str, rewards: Iterable[RewardKey]
+) -> dict[RewardKey, Reward]:
+    """Read rewards, after their cards; those with a stock are locked, in one global order (R44)."""
+    keys = sorted(set(rewards))
+    values = {
+        "tenant_id": tenant_id,
+        "programme_ids": [programme_id for programme_id, _ in keys],
+        "reward_ids": [reward_id for _, reward_id in keys],
+    }
+    locked = (await connection.execute(_LOCK_REWARDS, values)).all()
+    others = (await connection.execute(_GET_REWARDS, values)).all()
+    return {(row[0], row[1]): Reward(*row[1:]) for row in (*locked, *others)}
 
 
-async def change_stock(
-    connection: AsyncConnection, tenant_id: str, programme_id: str, reward_id: str, change: int
+async def change_stocks(
+    connection: AsyncConnection, tenant_id: str, changes: Mapping[RewardKey, int]
 ) -> None:
-    """Add to the stock of a reward that has one."""
-    values = {"tenant_id": tenant_id, "programme_id": programme_id, "reward_id": reward_id}
-    await connection.execute(_STOCK, values | {"change": change})
+    """Add to the stocks of rewards that have one."""
+    keys = sorted(key for key, change in changes.items() if change)
+    if not keys:
+        return
+    values = {
+        "tenant_id": tenant_id,
+        "programme_ids": [programme_id for programme_id, _ in keys],
+        "reward_ids": [reward_id for _, reward_id in keys],
+        "changes": [changes[key] for key in keys],
+    }
+    await connection.execute(_STOCK, values)
 
 
 async def open_vouchers(connection: AsyncConnection, tenant_id: str, card_id: str) -> list[Voucher]:

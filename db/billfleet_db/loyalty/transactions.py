@@ -5,7 +5,7 @@ key is what turns a second one away. It knows no rule.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -81,15 +81,21 @@ _GET = text(f"""
     SELECT {_COLUMNS} FROM loyalty.transactions
     WHERE tenant_id = :tenant_id AND transaction_id = :transaction_id
 """)
+_NAMED = text(f"""
+    SELECT {_COLUMNS} FROM loyalty.transactions
+    WHERE tenant_id = :tenant_id AND transaction_id = ANY(CAST(:transaction_ids AS text[]))
+""")
 _OF_CARD = text(f"""
     SELECT {_COLUMNS} FROM loyalty.transactions
     WHERE tenant_id = :tenant_id AND card_id = :card_id
     ORDER BY recorded_at DESC, transaction_id LIMIT :limit
 """)
 _CANCELS_OF = text("""
-    SELECT count(*) AS count, CAST(coalesce(sum(quantity), 0) AS bigint) AS quantity,
+    SELECT cancels, count(*) AS count, CAST(coalesce(sum(quantity), 0) AS bigint) AS quantity,
            coalesce(bool_or(is_final), false) AS is_final
-    FROM loyalty.transactions WHERE tenant_id = :tenant_id AND cancels = :transaction_id
+    FROM loyalty.transactions
+    WHERE tenant_id = :tenant_id AND cancels = ANY(CAST(:transaction_ids AS text[]))
+    GROUP BY cancels
 """)
 _REDEEMED = text("""
     SELECT count(*) FROM loyalty.transactions r
@@ -98,14 +104,31 @@ _REDEEMED = text("""
       AND NOT EXISTS (SELECT FROM loyalty.transactions c WHERE c.tenant_id = r.tenant_id
                       AND c.cancels = r.transaction_id AND c.is_final)
 """)
-_INSERT = text("""
-    INSERT INTO loyalty.transactions
-      (tenant_id, transaction_id, card_id, programme_id, kind, state, reason, cancels, cancel_no,
-       is_final, rules_version, store_id, reward_id, amount_minor, currency, quantity, basis,
-       request_hash, work_id, occurred_at, recorded_at)
-    VALUES (:tenant_id, :transaction_id, :card_id, :programme_id, :kind, :state, :reason, :cancels,
-            :cancel_no, :is_final, :rules_version, :store_id, :reward_id, :amount_minor, :currency,
-            :quantity, CAST(:basis AS jsonb), :request_hash, :work_id, :occurred_at, :now)
+_ADDED = {
+    "transaction_id": "text",
+    "card_id": "text",
+    "programme_id": "text",
+    "kind": "text",
+    "state": "text",
+    "reason": "text",
+    "cancels": "text",
+    "cancel_no": "integer",
+    "is_final": "boolean",
+    "rules_version": "integer",
+    "store_id": "text",
+    "reward_id": "text",
+    "amount_minor": "bigint",
+    "currency": "text",
+    "quantity": "bigint",
+    "basis": "jsonb",
+    "request_hash": "text",
+    "work_id": "text",
+    "occurred_at": "timestamptz",
+}
+_INSERT = text(f"""
+    INSERT INTO loyalty.transactions (tenant_id, recorded_at, {", ".join(_ADDED)})
+    SELECT :tenant_id, :now, n.* FROM unnest(
+      {", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in _ADDED.items())}) AS n
 """)
 
 
@@ -118,6 +141,15 @@ async def get(
     return None if row is None else _transaction(dict(row))
 
 
+async def named(
+    connection: AsyncConnection, tenant_id: str, transaction_ids: Iterable[str]
+) -> dict[str, Transaction]:
+    """Those of these transactions that the tenant has, by id, whatever their cards."""
+    values = {"tenant_id": tenant_id, "transaction_ids": sorted(set(transaction_ids))}
+    found = (await connection.execute(_NAMED, values)).mappings()
+    return {row["transaction_id"]: _transaction(dict(row)) for row in found}
+
+
 async def of_card(
     connection: AsyncConnection, tenant_id: str, card_id: str, *, limit: int
 ) -> list[Transaction]:
@@ -127,10 +159,13 @@ async def of_card(
     return [_transaction(dict(row)) for row in found]
 
 
-async def cancels_of(connection: AsyncConnection, tenant_id: str, transaction_id: str) -> Cancelled:
-    """What has been taken back of a transaction."""
-    values = {"tenant_id": tenant_id, "transaction_id": transaction_id}
-    return Cancelled(**(await connection.execute(_CANCELS_OF, values)).mappings().one())
+async def cancels_of(
+    connection: AsyncConnection, tenant_id: str, transaction_ids: Iterable[str]
+) -> dict[str, Cancelled]:
+    """What has been taken back of transactions; of one that is left out, nothing."""
+    values = {"tenant_id": tenant_id, "transaction_ids": sorted(set(transaction_ids))}
+    found = await connection.execute(_CANCELS_OF, values)
+    return {row[0]: Cancelled(*row[1:]) for row in found}
 
 
 async def redeemed(
@@ -142,17 +177,17 @@ async def redeemed(
 
 
 async def insert(
-    connection: AsyncConnection, tenant_id: str, new: NewTransaction, *, now: datetime
+    connection: AsyncConnection, tenant_id: str, new: Sequence[NewTransaction], *, now: datetime
 ) -> None:
-    """Write a transaction down; IntegrityRefused where its id is taken."""
-    values = {name: getattr(new, name) for name in NewTransaction.__slots__}
-    values |= {
-        "tenant_id": tenant_id,
-        "state": "done" if new.reason is None else "refused",
-        "basis": json.dumps(dict(new.basis)),
-        "now": now,
+    """Write transactions down; IntegrityRefused where an id is taken."""
+    if not new:
+        return
+    made: dict[str, list[object]] = {
+        "state": ["done" if one.reason is None else "refused" for one in new],
+        "basis": [json.dumps(dict(one.basis)) for one in new],
     }
-    await connection.execute(_INSERT, values)
+    values = {name: made.get(name) or [getattr(one, name) for one in new] for name in _ADDED}
+    await connection.execute(_INSERT, {**values, "tenant_id": tenant_id, "now": now})
 
 
 def _transaction(row: dict[str, object]) -> Transaction:

@@ -1,4 +1,4 @@
-"""What operators look at: processes, setbacks of messages, actions and who did them.
+"""What operators look at: processes, how deliveries ended, actions and who did them.
 
 Called by Alembic through `billfleet_db.migrate`. The SQL lies in `sql/0003`.
 """

@@ -8,12 +8,19 @@ from pathlib import Path
 from billfleet_contracts import QUEUES, TOPICS
 from billfleet_ops.aws_templates.document import rendered
 from billfleet_ops.aws_templates.messaging import messaging
+from billfleet_ops.aws_templates.observability import observability
+from billfleet_ops.aws_templates.services import services
 
 
 def texts() -> dict[str, str]:
     """Every generated template by file name."""
     catalogue = "billfleet_contracts.QUEUES and TOPICS"
-    return {"messaging.yaml": rendered(messaging(QUEUES, TOPICS), generator=catalogue)}
+    workers = "the catalogue, WorkerSpec.permissions, sizes.py and schedules.py"
+    return {
+        "messaging.yaml": rendered(messaging(QUEUES, TOPICS), generator=catalogue),
+        "observability.yaml": rendered(observability(), generator="the table in alarms.py"),
+        "services.yaml": rendered(services(), generator=workers),
+    }
 
 
 def find_drift(directory: Path) -> list[str]:

@@ -14,12 +14,12 @@ from typing import Annotated
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billfleet_contracts import ProgrammeRules
 from billfleet_db import Database, loyalty, tenants
 from billfleet_db.customers import Customer, get_customers, upsert_customers
 from billfleet_db.engine import Isolation
 from billfleet_ops import loyalty_views
 from billfleet_ops.account_lookup import unknown_tenant
+from billfleet_ops.card_reading import read_card
 from billfleet_ops.commands import loyalty_view
 from billfleet_ops.configuration import load_settings
 from billfleet_ops.errors import Refused, UsageWrong
@@ -29,14 +29,14 @@ from billfleet_ops.output import Output
 from billfleet_ops.programme_file import ProgrammeFile, read_programme
 from billfleet_ops.teaching import lesson
 
-HISTORY_MAX = 50
 VERIFY_TIMEOUT_S = 3600.0
 EXAMPLE = """A whole programme (YAML or JSON):
 
   {programme: club, name: Our club, brand: north, stores: [north-1], version: 1,
   valid_from: "2026-01-01T00:00:00Z", rules: {earning: {points: 1, per_minor: 100, currency: EUR},
   expiry: {months: 12}, pending_days: 14, stamps: {size: 10, reward_id: coffee}},
-  rewards: [{reward: mug, name: A mug, points: 100, stock: 20}, {reward: coffee, name: Coffee}]}
+  warn_days: [30, 7], rewards: [{reward: mug, name: A mug, points: 100, stock: 20},
+  {reward: coffee, name: Coffee}]}
 """
 
 Tenant = Annotated[str, typer.Option("--tenant", help="The tenant's id.")]
@@ -78,7 +78,8 @@ def set_programme(file: File, tenant: Tenant) -> None:
     """Create a programme, add a version of its rules, and set its rewards.
 
     A version is never changed: for other rules raise `version` and `valid_from`. Purchases follow
-    the version that was valid when they happened. Rewards are replaced, their stock included.
+    the version that was valid when they happened. Rewards are replaced, their stock included, and
+    so are the days on which cards are warned before points end.
     """
     said = read_programme(file)
     is_new = asyncio.run(_set_programme(said, tenant))
@@ -86,7 +87,7 @@ def set_programme(file: File, tenant: Tenant) -> None:
     Output().say(
         f"Set {version}, valid from {said.valid_from.isoformat()}."
         if is_new
-        else f"{version} was set already; the rewards are as the file says."
+        else f"{version} was set already; rewards and warnings are as the file says."
     )
 
 
@@ -185,6 +186,10 @@ def verify(tenant: OneTenant = None, as_json: AsJson = False) -> None:
     epilog=lesson(
         ("billfleet loyalty replay purchases.csv --tenant shop", "send, wait, compare every lot"),
         ("billfleet loyalty replay purchases.csv --tenant shop --cards 500", "a sample"),
+        (
+            "billfleet loyalty replay purchases.csv --tenant shop --times 2",
+            "the second time past every dedupe but PostgreSQL's, and nothing changes",
+        ),
     ),
 )
 def replay(
@@ -193,25 +198,38 @@ def replay(
     ],
     tenant: Tenant,
     cards_max: Annotated[int | None, typer.Option("--cards", min=1, help="Only so many.")] = None,
+    times: Annotated[int, typer.Option(min=1, max=100, help="So often, one after another.")] = 1,
+    past_dedupe: Annotated[
+        bool, typer.Option("--past-dedupe", help="New dedupe keys from the first time on.")
+    ] = False,
     patience_s: Annotated[
         float, typer.Option("--patience", help="Seconds without progress until it gives up.")
-    ] = 60.0,
+    ] = 120.0,
     as_json: AsJson = False,
 ) -> None:
     """Play purchases through the queue and the worker, and compare every lot with the plan.
 
     Some purchases are returned and some cards redeem everything, by a seeded plan whose outcome is
     computed a second time on its own. A worker must be running (`billfleet up`). Use a tenant made
-    for this. Running it again changes nothing, also after workers were killed.
+    for this. Running it again changes nothing, also after workers were killed: with --times all is
+    sent again under new dedupe keys, and a digest of all books must stay the same.
     """
     # Imported here, because no other command of this group sends messages.
     from billfleet_ops.replaying import play
 
-    comparison = asyncio.run(
-        play(load_settings(), file, tenant, cards_max=cards_max, patience_s=patience_s)
+    replayed = asyncio.run(
+        play(
+            load_settings(),
+            file,
+            tenant,
+            cards_max=cards_max,
+            times=times,
+            past_dedupe=past_dedupe,
+            patience_s=patience_s,
+        )
     )
-    loyalty_views.show_comparison(Output(), comparison, as_json=as_json)
-    if comparison.differences:
+    loyalty_views.show_replay(Output(), replayed, as_json=as_json)
+    if not replayed.is_right:
         raise typer.Exit(Exit.FAILED)
 
 
@@ -236,6 +254,7 @@ async def _set_programme(said: ProgrammeFile, tenant: str) -> bool:
                 where=f"tenant {tenant}",
                 remedy="Raise `version` and `valid_from`: cards rest on the old one.",
             )
+        await loyalty.programmes.set_warnings(connection, tenant, said.programme, said.warn_days)
         for one in said.rewards:
             reward = loyalty.Reward(reward_id=one.reward, **one.model_dump(exclude={"reward"}))
             await loyalty.programmes.set_reward(connection, tenant, said.programme, reward)
@@ -257,27 +276,15 @@ async def _open_card(tenant: str, programme: str, customer: str, card: str) -> b
 
 
 async def _card(tenant: str, card_id: str, at: datetime) -> CardSeen:
-    from billfleet_workers.main.loyalty import balance_of
-
     async with _connection(tenant, "REPEATABLE READ") as connection:
-        card = await loyalty.cards.get(connection, tenant, card_id)
-        if card is None:
+        seen = await read_card(connection, tenant, card_id, at)
+        if seen is None:
             raise UsageWrong(
                 f"There is no card {card_id!r}",
                 where=f"tenant {tenant}",
                 remedy="Check the id. `billfleet loyalty card open` opens one.",
             )
-        lots = await loyalty.lots.all_lots(connection, tenant, card_id)
-        found = await loyalty.programmes.rules_at(connection, tenant, card.programme_id, at)
-        rules = ProgrammeRules.model_validate_json(found.as_json) if found else ProgrammeRules()
-        return CardSeen(
-            card,
-            balance_of(lots, card.debt_points, at, rules.debt),
-            at,
-            lots,
-            await loyalty.transactions.of_card(connection, tenant, card_id, limit=HISTORY_MAX),
-            await loyalty.programmes.open_vouchers(connection, tenant, card_id),
-        )
+        return seen
 
 
 async def _transaction(tenant: str, transaction_id: str) -> TransactionSeen:

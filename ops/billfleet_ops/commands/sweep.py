@@ -44,6 +44,10 @@ EXPIRY_EPILOG = lesson(
     ("billfleet sweep loyalty-expiry", "expire what is due"),
     ("billfleet sweep loyalty-expiry --dry-run --json", "only count it, for a program"),
 )
+WARNINGS_EPILOG = lesson(
+    ("billfleet sweep loyalty-warnings", "announce what ends soon"),
+    ("billfleet sweep loyalty-warnings --dry-run --json", "only count it, for a program"),
+)
 
 sweeps = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -150,9 +154,10 @@ def loyalty_expiry(
     from billfleet_workers.main.loyalty import sweep_loyalty_expiry
 
     settings = load_settings()
+    tenant = asyncio.run(existing(settings, tenant))
     with _progress(lambda found: f"{found.lots:,} lots, {found.points:,} points") as told:
         report = asyncio.run(
-            sweep_loyalty_expiry(settings, tenant=checked(tenant), dry_run=dry_run, progress=told)
+            sweep_loyalty_expiry(settings, tenant=tenant, dry_run=dry_run, progress=told)
         )
     if as_json:
         Output().json(asdict(report))
@@ -162,6 +167,35 @@ def loyalty_expiry(
         ("cards", report.cards),
         (f"lots {word}", report.lots),
         (f"points {word}", report.points),
+    ]
+    Output().table(("found", "count"), rows)
+
+
+@sweeps.command("loyalty-warnings", epilog=WARNINGS_EPILOG)
+def loyalty_warnings(
+    tenant: TenantOption = None, dry_run: DryRunOption = False, as_json: JsonOption = False
+) -> None:
+    """Announce points that end soon, so that their cards' customers are told by mail.
+
+    A programme says how many days before (`warn_days`). A card is told once for each of them;
+    customers who decided against such warnings are left out. Repeats find nothing. Run it once a
+    day.
+    """
+    from billfleet_workers.main.loyalty import sweep_loyalty_warnings
+
+    settings = load_settings()
+    tenant = asyncio.run(existing(settings, tenant))
+    with _progress(lambda found: f"{found.warnings:,} warnings") as told:
+        report = asyncio.run(
+            sweep_loyalty_warnings(settings, tenant=tenant, dry_run=dry_run, progress=told)
+        )
+    if as_json:
+        Output().json(asdict(report))
+        return
+    word = "that would be announced" if report.is_dry_run else "announced"
+    rows: list[tuple[Cell, ...]] = [
+        (f"warnings {word}", report.warnings),
+        ("points that end", report.points),
     ]
     Output().table(("found", "count"), rows)
 

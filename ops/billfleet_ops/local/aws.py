@@ -167,6 +167,8 @@ class EmbeddedAws:
             "IOT_MTLS_ENABLED": "0",
             "DOCKER_HOST": f"unix://{place / 'no-docker.sock'}",
             "LOG_LEVEL": "WARNING",
+            # Of presigned S3 addresses it checks the signature, so it must know the pair.
+            **LOCAL_CREDENTIALS,
         }
 
     def _wait_until_ready(self, server: ServerProcess) -> None:

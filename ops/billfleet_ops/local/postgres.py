@@ -27,6 +27,7 @@ from billfleet_ops.local.rootless import Launch, enterable, launch_for
 
 SUPERUSER = "postgres"
 APP_ROLE = "billfleet_app"
+GATEWAY_ROLE = "billfleet_gateway"
 DATABASE = "billfleet"
 STOP_SIGNALS = ("INT", "QUIT", "KILL")
 STOP_GRACE_S = 10.0
@@ -83,12 +84,22 @@ class EmbeddedPostgres:
         return self.url_for(DATABASE, user=APP_ROLE)
 
     @property
+    def gateway_url(self) -> str:
+        """The URL of the HTTP front door, whom row security binds."""
+        return self.url_for(DATABASE, user=GATEWAY_ROLE)
+
+    @property
+    def gateway_password(self) -> str:
+        """The generated password of the front door's role."""
+        return self.home.secret(f"{GATEWAY_ROLE}.password")
+
+    @property
     def app_password(self) -> str:
         """The generated password of the application role."""
         return self.home.secret(f"{APP_ROLE}.password")
 
     def url_for(self, database: str, *, user: str = SUPERUSER) -> str:
-        """The URL of any database on this server for one of its two generated passwords."""
+        """The URL of any database on this server for one of its generated passwords."""
         password = quote(self.home.secret(f"{user}.password"), safe="")
         return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
 

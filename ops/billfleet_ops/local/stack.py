@@ -82,8 +82,14 @@ class EmbeddedStack:
         if self.postgres is not None:
             offered["DATABASE_URL"] = self.postgres.app_url
             offered["MIGRATION_DATABASE_URL"] = self.postgres.url
+            offered["GATEWAY_DATABASE_URL"] = self.postgres.gateway_url
         if self.aws is not None:
             offered |= self.aws.environment()
+        if self.watched():
+            # Links in mails must still open after a restart, so the secret stays in the home.
+            offered["BILLFLEET_LINK_SECRET"] = self.home.secret("link-secret")
+            # What is tried out on one machine is heard on the same machine.
+            offered["BILLFLEET_WEBHOOKS_TO_LOOPBACK"] = "true"
         return {name: value for name, value in offered.items() if not self._environ.get(name)}
 
     def watched(self) -> list[Watched]:
@@ -124,6 +130,9 @@ class EmbeddedStack:
     async def _migrate(postgres: EmbeddedPostgres) -> None:
         await migrate.upgrade(postgres.url)
         await migrate.set_app_password(postgres.url, postgres.app_password)
+        await migrate.set_app_password(
+            postgres.url, postgres.gateway_password, role=migrate.GATEWAY_ROLE
+        )
 
     def _start_aws(self) -> None:
         if self.aws is None:

@@ -16,7 +16,12 @@ CREDENTIAL_VARIABLES = (
 )
 MISLEADING_VARIABLES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
 """What belongs to somebody's account and only stands in the way of the embedded endpoint."""
-SERVER_OF_PREFIX = {"AWS_": "aws", "DATABASE_": "database", "MIGRATION_DATABASE_": "database"}
+SERVER_OF_PREFIX = {
+    "AWS_": "aws",
+    "DATABASE_": "database",
+    "GATEWAY_DATABASE_": "database",
+    "MIGRATION_DATABASE_": "database",
+}
 
 
 def embeds_database(environ: Mapping[str, str]) -> bool:

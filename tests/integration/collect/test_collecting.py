@@ -1,6 +1,6 @@
 """A bill, one message, and what is recorded afterwards."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
@@ -448,6 +448,56 @@ async def test_new_payment_method_pays_and_frees_the_account(world: World) -> No
     refs = (ref(period=FEBRUARY, attempt_no=2), ref(period=MARCH))
     assert (await world.collect(*refs)).note == {"paid": 2}
     assert await world.state() == "ACTIVE"
+
+
+JUNE = date(2026, 6, 1)
+
+
+async def pay_out_of_inactive(world: World, dunning: dict[str, object]) -> None:
+    """Declined for good in March, paid in the middle of June."""
+    await world.seed("a1", periods=(MARCH,), dunning={"offsets_days": [], **dunning})
+    world.gateway.script("pm-a1", SOFT)
+    await world.collect()
+    assert await world.state() == "INACTIVE"
+    await world.clock.advance(106 * DAY_S)
+    async with world.database.transaction() as connection:
+        await collection.change_payment_method(
+            connection, "acme", "a1", "new", now=world.clock.now()
+        )
+    assert (await world.collect(ref(attempt_no=2))).note == {"paid": 1}
+    assert await world.state() == "ACTIVE"
+
+
+async def due_next(world: World) -> date:
+    ((found,),) = await world.rows("SELECT rebilling_date FROM billing.accounts")
+    assert isinstance(found, date)
+    return found
+
+
+async def left_out(world: World) -> list[tuple[object, ...]]:
+    return list(
+        await world.rows("SELECT period_start, reason FROM billing.refusals ORDER BY period_start")
+    )
+
+
+async def test_time_as_inactive_is_not_billed_afterwards_and_it_is_on_record_why(
+    world: World,
+) -> None:
+    """R32: the account goes on with the period of the day on which it became active."""
+    await pay_out_of_inactive(world, {})
+    assert await due_next(world) == JUNE
+    assert await left_out(world) == [
+        (date(2026, 4, 1), "inactive_time"),
+        (date(2026, 5, 1), "inactive_time"),
+    ]
+    await world.collect(ref(attempt_no=2))
+    assert len(await left_out(world)) == 2
+
+
+async def test_a_tenant_may_have_inactive_time_billed(world: World) -> None:
+    await pay_out_of_inactive(world, {"bills_inactive_time": True})
+    assert await due_next(world) == date(2026, 4, 1)
+    assert await left_out(world) == []
 
 
 async def test_first_payment_method_of_an_account_leaves_no_debt_behind_the_first_bill(

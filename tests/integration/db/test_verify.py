@@ -1,13 +1,15 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billfleet_db import Database
+from billfleet_db.accounts import advance
 from billfleet_db.ledger import post_transfers, refund, reverse
+from billfleet_db.refusals import NewRefusal, record
 from billfleet_db.seals import seal
 from billfleet_db.verify import Finding, verify
 from ledger_examples import add_bill, charge, payment, unguarded
@@ -205,6 +207,20 @@ async def test_a_skipped_period_is_a_warning(clean: Database) -> None:
         ("period_gap", "warning"),
         ("next_date", "warning"),
     }
+
+
+async def test_periods_left_out_on_record_are_no_gap(clean: Database) -> None:
+    async with clean.transaction() as connection:
+        day = await connection.scalar(
+            text("SELECT max(period_end) + 1 FROM billing.bills WHERE account_id = 'acc-1'")
+        )
+        left_out = NewRefusal("acc-1", day or date.max, "inactive_time")
+        now = datetime(2025, 3, 1, tzinfo=UTC)
+        await record(connection, "acme", [left_out], work_id="work-9", now=now)
+        await advance(connection, "acme", {"acc-1": date(2025, 3, 1)}, now=now)
+    assert await audit(clean) == []
+    await bill_more(clean, date(2025, 3, 1), date(2025, 3, 31))
+    assert await checks(clean) == {"next_date"}
 
 
 @pytest.mark.parametrize(

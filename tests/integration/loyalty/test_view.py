@@ -152,7 +152,7 @@ async def test_transactions_older_than_entries_are_kept_are_neither_written_nor_
     requests = await viewed.requests()
     viewed.world.later(RETAIN + DAY)
     newer = await viewed.world.buy(20)
-    finished = await viewed.handler.handle(viewed.world.work(requests[0]))
+    [finished] = await viewed.handler.handle_batch([viewed.world.work(requests[0])])
     assert finished.note == {"entries": 0, "too_old": 1}
     assert (await viewed.rebuild()).differences == {"missing": 1}
     assert list(viewed.items()) == [f"acme/{newer}"]
@@ -173,4 +173,4 @@ async def test_expired_points_reach_the_table_like_anything_else(viewed: ViewedW
 
 async def test_an_event_of_another_worker_is_refused(viewed: ViewedWorld) -> None:
     with pytest.raises(Permanent):
-        await viewed.handler.handle(viewed.world.work(viewed.world.stamping()))
+        await viewed.handler.handle_batch([viewed.world.work(viewed.world.stamping())])

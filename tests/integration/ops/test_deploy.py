@@ -21,7 +21,10 @@ def test_what_exists_is_what_the_templates_promise(aws: Clients, stack_name: str
 
 def test_what_the_emulator_left_out_is_set_and_reported(aws: Clients, stack_name: str) -> None:
     deployed = deploy(aws, stack_name)
-    assert "TimeToLiveSpecification" in {found.attribute for found in deployed.corrected}
+    corrected = {found.attribute for found in deployed.corrected}
+    assert "TimeToLiveSpecification" in corrected
+    rules = aws.s3.get_bucket_lifecycle_configuration(Bucket=f"{stack_name}-files")["Rules"]
+    assert {rule.get("ID") for rule in rules} >= {"exports", "unfinished-uploads"}
 
 
 def test_deploying_again_changes_nothing_and_keeps_messages(

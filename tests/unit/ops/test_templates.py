@@ -2,7 +2,8 @@
 
 import pytest
 
-from billfleet_contracts import DLQ_RETENTION_S, QUEUES, TOPICS, QueueSpec, Subscription
+from billfleet_contracts import CATALOGUE, DLQ_RETENTION_S, QUEUES, TOPICS, QueueSpec, Subscription
+from billfleet_db.files import FILE_LIFE_DAYS
 from billfleet_ops.aws_templates.document import rendered, sub
 from billfleet_ops.aws_templates.generated import find_drift
 from billfleet_ops.aws_templates.messaging import messaging, topic_arn
@@ -101,11 +102,24 @@ def test_the_audit_table_is_read_by_tenant_in_time_order_and_forgets() -> None:
     assert ttl == {"AttributeName": "ExpiresAt", "Enabled": True}
 
 
+def test_files_are_private_encrypted_and_live_as_long_as_their_links() -> None:
+    """R85, R88."""
+    (bucket,) = _by_name("AWS::S3::Bucket", "BucketName").values()
+    assert bucket.properties["BucketName"] == "shop-files"
+    assert set(bucket.properties["PublicAccessBlockConfiguration"].values()) == {True}
+    (encryption,) = bucket.properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert encryption["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    rules = {rule["Prefix"]: rule for rule in bucket.properties["LifecycleConfiguration"]["Rules"]}
+    for prefix in ("bills/", "exports/", "reports/", "mails/"):
+        assert rules[prefix]["ExpirationInDays"] == FILE_LIFE_DAYS
+    assert rules[""]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+
+
 @pytest.mark.parametrize("name", TEMPLATE_NAMES)
 def test_what_holds_work_is_kept_when_a_stack_is_deleted(name: str) -> None:
     body = template_body(name)
     holding = body.count("AWS::SQS::Queue\n") + body.count("AWS::SNS::Topic\n")
-    holding += body.count("AWS::DynamoDB::Table\n")
+    holding += body.count("AWS::DynamoDB::Table\n") + body.count("AWS::S3::Bucket\n")
     assert body.count("DeletionPolicy: Retain") == holding
     assert body.count("UpdateReplacePolicy: Retain") == holding
 
@@ -136,6 +150,13 @@ def test_a_queue_hears_of_its_topic_only_the_types_that_it_asks_for() -> None:
 @pytest.mark.parametrize("spec", QUEUES.values(), ids=list(QUEUES))
 def test_a_queue_hears_only_of_topics_that_exist(spec: QueueSpec) -> None:
     assert {heard.topic for heard in spec.subscribes} <= set(TOPICS)
+
+
+@pytest.mark.parametrize("spec", QUEUES.values(), ids=list(QUEUES))
+def test_a_queue_asks_only_for_types_that_its_topics_carry(spec: QueueSpec) -> None:
+    for heard in spec.subscribes:
+        carried = {one.type for one in CATALOGUE.values() if one.route.name == heard.topic}
+        assert set(heard.types) <= carried
 
 
 def test_a_foreign_form_comes_from_the_topic_or_bucket_of_the_queues_name() -> None:

@@ -268,6 +268,15 @@ def test_an_inactive_account_is_not_billed_and_says_so() -> None:
     assert "INACTIVE" in said(due)
 
 
+def test_a_period_left_out_while_inactive_has_its_place_and_its_reason() -> None:
+    refusal = Refusal("A-1", date(2026, 2, 28), "inactive_time", "message-5", BILLED_AT)
+    account = replace(BILLED.account, rebilling_date=date(2026, 3, 31))
+    periods = explained(replace(BILLED, account=account, refusals=(refusal,))).periods
+    assert [one.verdict for one in periods][:2] == ["billed", "left_out"]
+    assert periods[1].period_start == date(2026, 2, 28)
+    assert "it went by while the account was inactive" in said(periods[1])
+
+
 def test_a_refused_period_names_the_refusal() -> None:
     """R13: beyond the horizon."""
     refusal = Refusal("A-1", date(2026, 2, 28), "beyond_horizon", "message-5", BILLED_AT)

@@ -24,3 +24,13 @@ def test_example_of_the_readme_runs_and_the_page_is_short(room: str) -> None:
             check=False,
         )
         assert ran.returncode == 0, ran.stderr
+
+
+def test_examples_of_the_outboxs_page_run_after_those_of_the_readme() -> None:
+    pages = ("README.md", "outbox.md")
+    texts = [(ROOT / "producers" / page).read_text("utf-8") for page in pages]
+    script = "".join(re.findall(r"```python\n(.*?)```", "".join(texts), flags=re.DOTALL))
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr

@@ -1,6 +1,6 @@
 """The one place that makes AWS clients.
 
-The adapters of SQS, SNS and DynamoDB open their clients here. The settings are those that cost
+The adapters of SQS, SNS, DynamoDB and S3 open their clients here. The settings are those that cost
 the least per call: parameters are not validated a second time, and the user agent is a fixed
 string instead of being formatted for each request. It must not know what any call is for.
 """
@@ -17,6 +17,8 @@ from billfleet_workers.adapters.aws_errors import aws_call
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
+    from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_sesv2 import SESV2Client
     from types_aiobotocore_sns import SNSClient
     from types_aiobotocore_sqs import SQSClient
     from types_aiobotocore_sts import STSClient
@@ -59,22 +61,35 @@ class AwsClients:
         """A client of DynamoDB."""
         return cast("DynamoDBClient", await self._open("dynamodb", pool_size))
 
+    async def open_s3(self, *, pool_size: int = 16) -> "S3Client":
+        """A client of S3, whose bucket names stay in the path where an endpoint is given."""
+        return cast("S3Client", await self._open("s3", pool_size))
+
+    async def open_sesv2(self, *, pool_size: int = 16) -> "SESV2Client":
+        """A client of SES that repeats no call: a mail whose answer was lost may have gone."""
+        return cast("SESV2Client", await self._open("sesv2", pool_size, attempts_max=1))
+
     async def open_sts(self) -> "STSClient":
         """A client of STS."""
         return cast("STSClient", await self._open("sts", 1))
 
     async def _open(
-        self, service: Literal["sqs", "sns", "dynamodb", "sts"], pool_size: int
+        self,
+        service: Literal["sqs", "sns", "dynamodb", "s3", "sesv2", "sts"],
+        pool_size: int,
+        attempts_max: int | None = None,
     ) -> object:
         # The retries are for a connection that the far end closed while idle. What lasts longer
         # is for the fleet's own pausing, not for a library that waits out of sight.
         config = AioConfig(
             parameter_validation=False,
             user_agent=USER_AGENT,
-            retries={"mode": "standard", "total_max_attempts": self._attempts_max},
+            retries={"mode": "standard", "total_max_attempts": attempts_max or self._attempts_max},
             max_pool_connections=pool_size,
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=READ_TIMEOUT_S,
+            signature_version="s3v4" if service == "s3" else None,
+            s3={"addressing_style": "path" if self._endpoint_url else "auto"},
         )
         async with aws_call(service.upper()):
             opening: Any = self._session.create_client(

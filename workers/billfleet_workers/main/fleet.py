@@ -137,6 +137,7 @@ async def _run(
         for task in side_tasks:
             task.cancel()
         await asyncio.gather(*side_tasks, return_exceptions=True)
+        await beats.beat()
         await table.leave()
     report = FleetReport({consumer.desk.queue.name: consumer.desk.tally for consumer in consumers})
     log.info("fleet_stopped", adds_up=report.adds_up)

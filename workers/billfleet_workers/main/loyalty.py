@@ -16,9 +16,11 @@ from billfleet_workers.handlers.loyalty_points import (
     Earned,
     ExpiryReport,
     Standing,
+    WarningReport,
     balance,
     earn,
     sweep_expiry,
+    sweep_warnings,
 )
 from billfleet_workers.handlers.loyalty_view import RebuildReport, rebuild
 from billfleet_workers.main.shared import SOURCE, open_aws_clients, open_database
@@ -30,10 +32,12 @@ __all__ = [
     "Earned",
     "ExpiryReport",
     "RebuildReport",
+    "WarningReport",
     "balance_of",
     "explain_purchase",
     "rebuild_loyalty_view",
     "sweep_loyalty_expiry",
+    "sweep_loyalty_warnings",
 ]
 
 
@@ -52,6 +56,32 @@ async def sweep_loyalty_expiry(
     database = open_database(settings)
     try:
         return await sweep_expiry(
+            database,
+            SystemClock(),
+            tenant=tenant,
+            dry_run=dry_run,
+            source=f"{SOURCE}/sweep",
+            progress=progress,
+        )
+    finally:
+        await database.close()
+
+
+async def sweep_loyalty_warnings(
+    settings: Settings,
+    *,
+    tenant: str | None = None,
+    dry_run: bool = False,
+    progress: Callable[[WarningReport], None] = lambda _: None,
+) -> WarningReport:
+    """Announce points that end soon, once for each warning of their programme.
+
+    Raises:
+        billfleet_workers.runtime.errors.Unavailable: the database does not answer, or refuses us.
+    """
+    database = open_database(settings)
+    try:
+        return await sweep_warnings(
             database,
             SystemClock(),
             tenant=tenant,

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from billfleet_contracts import QUEUES
-from billfleet_db import Database, processes
+from billfleet_db import Database, deliveries, processes
 from billfleet_db.figures import calls_for_attention
 from billfleet_workers.adapters.sqs_dead_letters import SqsDeadLetters
 from billfleet_workers.handlers.unit_of_work import transaction
@@ -31,6 +31,7 @@ SILENT_AFTER: Final = timedelta(seconds=EVERY_S * 4)
 """A process that has not been heard for so long is not counted as alive."""
 PROCESSES_KEPT: Final = timedelta(days=1)
 SETBACKS_KEPT: Final = timedelta(days=14)
+DONE_KEPT: Final = timedelta(days=3)
 PRUNE_EVERY_BEATS: Final = 360
 
 
@@ -43,15 +44,16 @@ class ProcessTable:
         self._beats = 0
 
     async def write(self, beat: Beat) -> None:
-        """The latest beat, and the setbacks that it carries."""
+        """The latest beat, and the deliveries that ended since the one before."""
         async with transaction(self._database) as connection:
             await processes.beat(connection, _process(beat))
-            await processes.add_setbacks(connection, _setbacks(beat))
+            await deliveries.add(connection, _deliveries(beat))
             if self._beats % PRUNE_EVERY_BEATS == 0:
-                await processes.prune(
+                await processes.prune(connection, before=beat.at - PROCESSES_KEPT)
+                await deliveries.prune(
                     connection,
-                    processes_before=beat.at - PROCESSES_KEPT,
                     setbacks_before=beat.at - SETBACKS_KEPT,
+                    done_before=beat.at - DONE_KEPT,
                 )
         self._beats += 1
 
@@ -148,20 +150,24 @@ def _process(beat: Beat) -> processes.Process:
     )
 
 
-def _setbacks(beat: Beat) -> list[processes.SetbackRow]:
+def _deliveries(beat: Beat) -> list[deliveries.Delivery]:
+    worker_id = beat.identity.worker_id
     return [
-        processes.SetbackRow(
+        deliveries.Delivery(
             at=one.at,
             queue=one.queue,
             message_id=one.message_id,
             event_id=one.event_id,
             event_type=one.event_type,
             tenant_id=one.tenant,
+            source=one.source,
+            dedupe_key=one.dedupe_key,
             outcome=one.outcome,
-            reason=one.reason,
+            note=one.note,
             error_class=one.error_class,
             receive_count=one.receive_count,
-            worker_id=beat.identity.worker_id,
+            handle_ms=one.handle_ms,
+            worker_id=worker_id,
         )
-        for one in beat.setbacks
+        for one in beat.ended
     ]

@@ -9,6 +9,7 @@ from typing import Final
 
 from billfleet_contracts import QUEUES, decoder_of
 from billfleet_workers.adapters.aws_publisher import AwsPublisher
+from billfleet_workers.adapters.redeeming_queue import RedeemingQueue
 from billfleet_workers.adapters.sqs import SqsQueue
 from billfleet_workers.handlers.relay import Relay, Sealer
 from billfleet_workers.main.fleet_workers import SPECS
@@ -18,6 +19,7 @@ from billfleet_workers.runtime.consumer import Consumer
 from billfleet_workers.runtime.desk import Desk
 from billfleet_workers.runtime.heartbeat import Heartbeat
 from billfleet_workers.runtime.policy import DeliveryPolicy
+from billfleet_workers.runtime.recollection import Recollection
 from billfleet_workers.runtime.tally import Tally
 from billfleet_workers.runtime.vitals import Vitals
 
@@ -33,14 +35,17 @@ async def open_consumer(shared: Shared, name: str) -> Consumer:
     """The consumer of a worker's queue, checked and not yet started."""
     settings = shared.settings
     spec = next(spec for spec in QUEUES.values() if spec.worker == name)
-    queue = await SqsQueue.open(shared.clients, stack=settings.stack, name=spec.name)
-    shared.closing.push_async_callback(queue.close)
-    await queue.check()
+    sqs = await SqsQueue.open(shared.clients, stack=settings.stack, name=spec.name)
+    shared.closing.push_async_callback(sqs.close)
+    await sqs.check()
+    queue = RedeemingQueue(sqs, shared.files.claim_checks())
     policy = DeliveryPolicy.of(spec, retain_s=settings.dedupe_retain_s, lease_s=settings.lease_s)
+    worker = SPECS[name]
+    in_flight_max = min(settings.in_flight_max, worker.in_flight_max or settings.in_flight_max)
     desk = Desk(
         queue=queue,
         dedupe=shared.dedupe,
-        handlers=await SPECS[name].open(shared),
+        handlers=await worker.open(shared),
         policy=policy,
         clock=shared.clock,
         metrics=shared.metrics,
@@ -48,9 +53,8 @@ async def open_consumer(shared: Shared, name: str) -> Consumer:
         heartbeat=Heartbeat(queue, shared.dedupe, policy, shared.clock, shared.metrics),
         tally=Tally(),
         draining=asyncio.Event(),
-        concurrency=Concurrency(
-            min(settings.in_flight_min, settings.in_flight_max), settings.in_flight_max
-        ),
+        concurrency=Concurrency(min(settings.in_flight_min, in_flight_max), in_flight_max),
+        recollection=Recollection(keeps_done=settings.keep_deliveries),
         fifo=spec.fifo,
         decode=decoder_of(spec.form),
         tenant_max=settings.tenant_in_flight_max,

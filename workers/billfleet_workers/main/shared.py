@@ -4,10 +4,12 @@
 takes from it what its handlers need. It knows no worker.
 """
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from billfleet_db import Database
@@ -17,6 +19,7 @@ from billfleet_workers.adapters.dynamodb import DynamoDedupeStore
 from billfleet_workers.adapters.dynamodb_quota import DynamoSlots, SlotQuota
 from billfleet_workers.adapters.payments_log import LogGateway
 from billfleet_workers.adapters.payments_rated import RatedGateway
+from billfleet_workers.adapters.redeeming_queue import OpenStore
 from billfleet_workers.adapters.silent_metrics import SilentMetrics
 from billfleet_workers.adapters.statsd import StatsdMetrics
 from billfleet_workers.handlers.unit_of_work import DEPENDENCY
@@ -24,10 +27,13 @@ from billfleet_workers.runtime.clock import Clock, SystemClock
 from billfleet_workers.runtime.errors import Misconfigured
 from billfleet_workers.runtime.gate import Gate
 from billfleet_workers.runtime.ports.metrics import Metrics
+from billfleet_workers.runtime.ports.objects import ObjectStore
 from billfleet_workers.runtime.ports.payments import PaymentGateway
 from billfleet_workers.settings import Settings
 
 UPKEEP_POOL_SIZE: Final = 3
+CLAIM_CHECKS: Final = "claim-checks/"
+"""What keys of left bodies begin with in the fleet's own bucket."""
 SOURCE: Final = "/billfleet"
 # Stripe allows 25 requests a second and endpoint unless more was agreed; some room is left.
 DEFAULT_RATES_PER_S: Final[Mapping[str, int]] = {"stripe": 20}
@@ -48,6 +54,43 @@ class Shared:
     gateway: PaymentGateway
     gate: Gate
     closing: AsyncExitStack
+    files: "FilesRoom"
+
+    async def open_objects(self) -> ObjectStore:
+        """The store of files, opened when the first worker asks and shared by all."""
+        return await self.files.open()
+
+
+class FilesRoom:
+    """Opens the object store once, however many workers ask at the same time."""
+
+    def __init__(self, settings: Settings, clients: AwsClients, closing: AsyncExitStack) -> None:
+        self._settings = settings
+        self._clients = clients
+        self._closing = closing
+        self._stores: dict[str, ObjectStore] = {}
+        self._opening = asyncio.Lock()
+
+    async def open(self, bucket: str | None = None) -> ObjectStore:
+        """The store of a bucket (default: the fleet's own), closed with everything else."""
+        from billfleet_workers.adapters.s3_objects import S3ObjectStore
+
+        async with self._opening:
+            bucket = bucket or self._settings.bucket()
+            if bucket not in self._stores:
+                store = await S3ObjectStore.open(self._clients, bucket=bucket)
+                self._closing.push_async_callback(store.close)
+                self._stores[bucket] = store
+            return self._stores[bucket]
+
+    def claim_checks(self) -> dict[str, tuple[str, OpenStore]]:
+        """The buckets that bodies may have been left in, with the prefix of their keys."""
+        own = self._settings.bucket()
+        stores: dict[str, tuple[str, OpenStore]] = {
+            bucket: ("", partial(self.open, bucket))
+            for bucket in self._settings.claim_check_bucket_names
+        }
+        return stores | {own: (CLAIM_CHECKS, partial(self.open, own))}
 
 
 @asynccontextmanager
@@ -78,8 +121,19 @@ async def open_shared(settings: Settings) -> AsyncIterator[Shared]:
             gateway.name: gateway.ping,
         }
         gate = Gate(probes, clock)
+        files = FilesRoom(settings, clients, closing)
         yield Shared(
-            settings, clock, metrics, database, upkeep, clients, dedupe, gateway, gate, closing
+            settings,
+            clock,
+            metrics,
+            database,
+            upkeep,
+            clients,
+            dedupe,
+            gateway,
+            gate,
+            closing,
+            files,
         )
 
 

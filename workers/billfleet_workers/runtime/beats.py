@@ -18,7 +18,7 @@ from billfleet_workers.runtime.consumer import Consumer
 from billfleet_workers.runtime.errors import DeliveryError
 from billfleet_workers.runtime.in_flight import Delivery
 from billfleet_workers.runtime.ports.metrics import Metrics
-from billfleet_workers.runtime.setbacks import Setback
+from billfleet_workers.runtime.recollection import Ended
 from billfleet_workers.runtime.vitals import Vitals
 
 EVERY_S = 10.0
@@ -75,7 +75,7 @@ class Beat:
     is_draining: bool
     problems: tuple[str, ...]
     queues: tuple[QueueBeat, ...]
-    setbacks: tuple[Setback, ...] = ()
+    ended: tuple[Ended, ...] = ()
 
 
 class Beats:
@@ -124,7 +124,7 @@ class Beats:
     def take(self) -> Beat:
         """This moment's."""
         readiness = self._vitals.readiness()
-        setbacks = [one for consumer in self._consumers for one in consumer.desk.setbacks.take()]
+        ended = [one for consumer in self._consumers for one in consumer.desk.recollection.take()]
         return Beat(
             identity=self._identity,
             at=self._clock.now(),
@@ -133,14 +133,14 @@ class Beats:
             is_draining=any(one.desk.draining.is_set() for one in self._consumers),
             problems=readiness.problems,
             queues=tuple(self._of_queue(consumer) for consumer in self._consumers),
-            setbacks=tuple(setbacks),
+            ended=tuple(ended),
         )
 
     def _of_queue(self, consumer: Consumer) -> QueueBeat:
         desk, now_s = consumer.desk, self._clock.monotonic()
         deliveries = sorted(desk.heartbeat.watched, key=lambda one: one.received_at_s)
         sent = [one.received.sent_at for one in deliveries if one.received.sent_at]
-        if (went_back := desk.setbacks.oldest_sent_at(now_s)) is not None:
+        if (went_back := desk.recollection.oldest_sent_at(now_s)) is not None:
             sent.append(went_back)
         oldest_s = (self._clock.now() - min(sent)).total_seconds() if sent else 0.0
         return QueueBeat(

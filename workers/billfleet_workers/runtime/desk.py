@@ -19,7 +19,7 @@ from billfleet_workers.runtime.policy import DeliveryPolicy
 from billfleet_workers.runtime.ports.dedupe import DedupeStore
 from billfleet_workers.runtime.ports.metrics import Metrics
 from billfleet_workers.runtime.ports.queue import Queue
-from billfleet_workers.runtime.setbacks import Setbacks
+from billfleet_workers.runtime.recollection import Recollection
 from billfleet_workers.runtime.tally import Tally
 
 
@@ -44,7 +44,7 @@ class Desk:
     gather_s: float = 0.02
     """How long claimed work waits for more of it, where its handler takes many at once."""
     decode: Decoder = decode
-    setbacks: Setbacks = field(default_factory=Setbacks)
+    recollection: Recollection = field(default_factory=Recollection)
     jitter: Callable[[], float] = random.random
     new_token: Callable[[], str] = field(default=lambda: os.urandom(16).hex())
 

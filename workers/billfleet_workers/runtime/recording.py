@@ -15,7 +15,7 @@ from billfleet_workers.runtime.fingerprint import fingerprint
 from billfleet_workers.runtime.in_flight import Delivery
 from billfleet_workers.runtime.log import Line, write_lines
 from billfleet_workers.runtime.outcome import Done, Duplicate, Outcome, Poison, Retry
-from billfleet_workers.runtime.setbacks import Setback
+from billfleet_workers.runtime.recollection import Ended
 
 _log = structlog.get_logger("billfleet.delivery")
 _LEVELS = {"done": "info", "duplicate": "info", "retry": "warning", "poison": "error"}
@@ -94,25 +94,29 @@ def _count(delivery: Delivery, outcome: Outcome, desk: Desk) -> None:
 
 
 def _remember(delivery: Delivery, outcome: Outcome, desk: Desk) -> None:
-    """What did not end at this try is remembered until it ends."""
-    received, envelope = delivery.received, delivery.envelope
+    """For the next beat; what did not end at this try, until it ends."""
+    received, envelope, recollection = delivery.received, delivery.envelope, desk.recollection
+    is_setback = isinstance(outcome, (Retry, Poison))
     if isinstance(outcome, Retry):
         back_at_s = desk.clock.monotonic() + outcome.after_s
-        desk.setbacks.went_back(received.message_id, received.sent_at, back_at_s)
+        recollection.went_back(received.message_id, received.sent_at, back_at_s)
     else:
-        desk.setbacks.ended(received.message_id)
-    if isinstance(outcome, (Retry, Poison)) and not delivery.is_unstarted:
-        desk.setbacks.note(
-            Setback(
-                at=desk.clock.now(),
-                queue=desk.queue.name,
-                message_id=received.message_id,
-                event_id=envelope.id if envelope else None,
-                event_type=delivery.type,
-                tenant=envelope.tenant if envelope else None,
-                outcome=outcome.word,
-                reason=outcome.reason,
-                error_class=outcome.error_class,
-                receive_count=received.receive_count,
-            )
-        )
+        recollection.is_over(received.message_id)
+    if delivery.is_unstarted:
+        return
+    ended = Ended(
+        at=desk.clock.now(),
+        queue=desk.queue.name,
+        message_id=received.message_id,
+        event_id=envelope.id if envelope else None,
+        event_type=delivery.type,
+        tenant=envelope.tenant if envelope else None,
+        source=envelope.source if envelope else None,
+        dedupe_key=envelope.dedupekey if envelope else None,
+        outcome=outcome.word,
+        note=outcome.reason if isinstance(outcome, (Retry, Poison)) else outcome.note,
+        error_class=outcome.error_class if isinstance(outcome, (Retry, Poison)) else "",
+        receive_count=received.receive_count,
+        handle_ms=round(delivery.handle_ms, 2),
+    )
+    recollection.note(ended, is_setback=is_setback)

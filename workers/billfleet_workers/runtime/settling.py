@@ -35,7 +35,10 @@ async def _bury(poisoned: Sequence[Delivery], desk: Desk) -> None:
         return
     burials = [
         Burial(
-            d.received.message_id, d.received.body, burial_attributes(d, desk), d.received.group_id
+            d.received.message_id,
+            d.received.pointer or d.received.body,
+            burial_attributes(d, desk),
+            d.received.group_id,
         )
         for d in poisoned
     ]

@@ -14,25 +14,31 @@ CREATE TABLE fleet.workers (
 COMMENT ON TABLE fleet.workers IS 'The processes of the fleet, each by its latest beat. A process that ends well takes its row along.';
 COMMENT ON COLUMN fleet.workers.detail IS 'Memory, lag, problems, and for each queue what is in flight and what was done since the start.';
 
-CREATE TABLE fleet.setbacks (
-  setback_id    bigint GENERATED ALWAYS AS IDENTITY,
+CREATE TABLE fleet.deliveries (
+  delivery_id   bigint GENERATED ALWAYS AS IDENTITY,
   at            timestamptz NOT NULL,
   queue         text NOT NULL,
   message_id    text NOT NULL,
   event_id      text,
   event_type    text NOT NULL,
   tenant_id     text,
+  source        text,
+  dedupe_key    text,
   outcome       text NOT NULL,
-  reason        text NOT NULL,
+  note          text NOT NULL,
   error_class   text NOT NULL,
   receive_count integer NOT NULL,
+  handle_ms     real NOT NULL,
   worker_id     text NOT NULL,
-  CONSTRAINT pk_setbacks PRIMARY KEY (setback_id)
+  CONSTRAINT pk_deliveries PRIMARY KEY (delivery_id),
+  CONSTRAINT ck_deliveries_outcome CHECK (outcome IN ('done', 'duplicate', 'retry', 'poison'))
 );
-COMMENT ON TABLE fleet.setbacks IS 'Deliveries that ended in a retry or as poison, written with the beats, so never on a message''s way. In an outage only the newest of each beat are kept. Pruned after two weeks.';
-CREATE INDEX ix_setbacks_event ON fleet.setbacks (event_id);
-CREATE INDEX ix_setbacks_message ON fleet.setbacks (message_id);
-CREATE INDEX ix_setbacks_at ON fleet.setbacks (at);
+COMMENT ON TABLE fleet.deliveries IS 'How deliveries ended, written with the beats and so never on a message''s way. No proof: a process that is killed takes its last seconds along, and of a flood the newest are kept. Pruned after days.';
+COMMENT ON COLUMN fleet.deliveries.note IS 'What the handler counted, or why it ended in a retry or as poison.';
+CREATE INDEX ix_deliveries_event ON fleet.deliveries (event_id);
+CREATE INDEX ix_deliveries_message ON fleet.deliveries (message_id);
+CREATE INDEX ix_deliveries_at ON fleet.deliveries (at);
+CREATE INDEX ix_deliveries_setbacks ON fleet.deliveries (delivery_id) WHERE outcome IN ('retry', 'poison');
 
 CREATE TABLE fleet.actions (
   action_id   bigint GENERATED ALWAYS AS IDENTITY,
@@ -76,10 +82,10 @@ CREATE INDEX ix_transfers_work ON billing.transfers (work_id);
 CREATE INDEX ix_attempts_work ON billing.attempts (work_id);
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON fleet.workers TO billfleet_app;
-GRANT SELECT, DELETE ON fleet.setbacks TO billfleet_app;
-GRANT INSERT (at, queue, message_id, event_id, event_type, tenant_id, outcome, reason, error_class,
-              receive_count, worker_id)
-  ON fleet.setbacks TO billfleet_app;
+GRANT SELECT, DELETE ON fleet.deliveries TO billfleet_app;
+GRANT INSERT (at, queue, message_id, event_id, event_type, tenant_id, source, dedupe_key, outcome, note,
+              error_class, receive_count, handle_ms, worker_id)
+  ON fleet.deliveries TO billfleet_app;
 GRANT SELECT ON fleet.actions TO billfleet_app;
 GRANT INSERT (begun_at, operator, session, verb, target, asked) ON fleet.actions TO billfleet_app;
 GRANT UPDATE (result, is_well, answer, finished_at) ON fleet.actions TO billfleet_app;

@@ -12,6 +12,7 @@ from billfleet_contracts import ChargeRef
 from billfleet_db.accounts import Account, AccountState
 from billfleet_db.attempts import Attempt, AttemptState
 from billfleet_db.bills import Bill, BillState
+from billfleet_db.collection import Standing
 from billfleet_workers.handlers.collect import decide as decisions
 from billfleet_workers.handlers.collect.decide import Terms, decide
 from billfleet_workers.handlers.collect.judge import Authority, Heard, judge
@@ -22,6 +23,7 @@ from billfleet_workers.handlers.collect.policy import (
     dunning_policy,
 )
 from billfleet_workers.handlers.collect.queue_of_bills import BillQueue
+from billfleet_workers.handlers.collect.resuming import resumptions
 from billfleet_workers.handlers.collect.situation import Situation, standing
 from billfleet_workers.runtime.ports.payments import (
     Busy,
@@ -332,3 +334,28 @@ def test_account_that_is_stopped_leaves_the_rest_for_later() -> None:
     queue.stop(queue.heads(1)[0], "busy", 3.0)
     assert not queue.heads(1)
     assert (dict(queue.tally), queue.again_in_s) == ({"busy": 1, "left_for_later": 2}, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("zone", "before", "after", "due", "left_out"),
+    [
+        ("UTC", "INACTIVE", "ACTIVE", date(2026, 1, 1), [date(2026, 1, 1), date(2026, 2, 1)]),
+        ("UTC", "INACTIVE", "ACTIVE", date(2026, 3, 1), None),
+        ("UTC", "INACTIVE", "ACTIVE", date(2026, 4, 1), None),
+        ("UTC", "INACTIVE", "INACTIVE", date(2026, 1, 1), None),
+        ("UTC", "PAST_DUE", "ACTIVE", date(2026, 1, 1), None),
+        ("Mars/Olympus", "INACTIVE", "ACTIVE", date(2026, 1, 1), None),
+    ],
+)
+def test_only_whole_periods_of_inactive_time_are_left_out(
+    zone: str,
+    before: AccountState,
+    after: AccountState,
+    due: date,
+    left_out: list[date] | None,
+) -> None:
+    account = replace(ACCOUNT, time_zone=zone, state=before, rebilling_date=due)
+    standings = [Standing("a1", after, None)] * 2
+    found = resumptions({"a1": account}, standings, NOW)
+    assert [list(one.left_out) for one in found] == ([] if left_out is None else [left_out])
+    assert all(one.rebilling_date == date(2026, 3, 1) for one in found)

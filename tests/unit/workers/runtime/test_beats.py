@@ -6,7 +6,7 @@ from billfleet_workers.runtime.beats import Beat, Beats, Identity, memory_bytes
 from billfleet_workers.runtime.consumer import Consumer
 from billfleet_workers.runtime.errors import Permanent, Transient, Unavailable
 from billfleet_workers.runtime.handling import Finished, Work
-from billfleet_workers.runtime.setbacks import GRACE_S, NOTES_MAX, Setback, Setbacks
+from billfleet_workers.runtime.recollection import GRACE_S, SETBACKS_MAX, Ended, Recollection
 from billfleet_workers.runtime.vitals import Vitals
 from delivery_room import Room
 
@@ -81,7 +81,7 @@ async def test_a_message_that_went_back_stays_the_oldest_until_it_ends() -> None
     assert await draining
 
 
-async def test_setbacks_travel_with_the_next_beat_and_only_once() -> None:
+async def test_how_a_delivery_ended_travels_with_the_next_beat_and_only_once() -> None:
     room = Room()
 
     async def act(_: Work) -> Finished:
@@ -95,9 +95,9 @@ async def test_setbacks_travel_with_the_next_beat_and_only_once() -> None:
     await beats.beat()
     await beats.beat()
     [told, nothing] = heard.beats
-    [setback] = told.setbacks
-    assert (setback.outcome, setback.reason) == ("poison", "no such account")
-    assert nothing.setbacks == ()
+    [ended] = told.ended
+    assert (ended.outcome, ended.note, ended.tenant) == ("poison", "no such account", "acme")
+    assert nothing.ended == ()
     draining = asyncio.create_task(consumer.drain(5))
     await room.clock.advance(21)
     assert await draining
@@ -116,20 +116,37 @@ async def test_a_beat_that_nobody_takes_is_missed_and_the_next_one_comes() -> No
 
 
 async def test_what_does_not_come_back_is_forgotten_after_a_grace_time() -> None:
-    room, setbacks = Room(), Setbacks()
-    setbacks.went_back("m-1", room.clock.now(), back_at_s=30)
-    assert setbacks.oldest_sent_at(30 + GRACE_S) == room.clock.now()
-    assert setbacks.oldest_sent_at(31 + GRACE_S) is None
+    room, recollection = Room(), Recollection()
+    recollection.went_back("m-1", room.clock.now(), back_at_s=30)
+    assert recollection.oldest_sent_at(30 + GRACE_S) == room.clock.now()
+    assert recollection.oldest_sent_at(31 + GRACE_S) is None
 
 
-async def test_in_an_outage_the_newest_setbacks_are_kept_and_the_others_counted() -> None:
-    room, setbacks = Room(), Setbacks()
-    for number in range(NOTES_MAX + 3):
-        setbacks.note(
-            Setback(room.clock.now(), "rebill", str(number), None, "t", None, "retry", "r", "E", 1)
-        )
-    taken = setbacks.take()
-    assert (len(taken), taken[0].message_id, setbacks.left_out) == (NOTES_MAX, "3", 3)
+def ended(number: int, outcome: str) -> Ended:
+    return Ended(
+        Room().clock.now(),
+        "rebill",
+        str(number),
+        None,
+        "t",
+        None,
+        None,
+        None,
+        outcome,
+        "",
+        "",
+        1,
+        0,
+    )
+
+
+def test_in_an_outage_the_newest_setbacks_are_kept_and_the_others_counted() -> None:
+    recollection = Recollection(keeps_done=False)
+    for number in range(SETBACKS_MAX + 3):
+        recollection.note(ended(number, "retry"), is_setback=True)
+    recollection.note(ended(-1, "done"), is_setback=False)
+    taken = recollection.take()
+    assert (len(taken), taken[0].message_id, recollection.left_out) == (SETBACKS_MAX, "3", 3)
 
 
 async def test_memory_is_read_from_the_system_and_is_zero_where_it_does_not_say(

@@ -15,8 +15,8 @@ from operator import attrgetter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billfleet_contracts import Event, PaymentFailed, PaymentSucceeded
-from billfleet_db import accounts, attempts, collection, ledger, outbox, tenants
-from billfleet_db.accounts import AccountState
+from billfleet_db import accounts, attempts, collection, ledger, outbox, refusals, tenants
+from billfleet_db.accounts import Account, AccountState
 from billfleet_db.attempts import Attempt, AttemptChange
 from billfleet_db.collection import Standing
 from billfleet_workers.handlers.collect.decide import NETWORK_WINDOW, Terms
@@ -26,6 +26,7 @@ from billfleet_workers.handlers.collect.policy import (
     DunningPolicyInvalid,
     dunning_policy,
 )
+from billfleet_workers.handlers.collect.resuming import WHILE_INACTIVE, resumptions
 from billfleet_workers.handlers.collect.situation import Situation, standing
 from billfleet_workers.handlers.outbox_rows import outbox_row
 from billfleet_workers.runtime.errors import Permanent
@@ -105,10 +106,34 @@ async def write_verdicts(
         for verdict in verdicts
         if verdict.judgement.attempt is not None
     ]
-    await collection.set_standings(connection, tenant, standings, now=terms.now)
+    known = {one.situation.account.account_id: one.situation.account for one in verdicts}
+    await write_standings(connection, work, known, standings, terms)
     states = {one.account_id: one.state for one in standings}
     rows = [_outgoing(verdict, transfers, states, work, terms) for verdict in verdicts]
     await outbox.add(connection, list(chain.from_iterable(rows)))
+
+
+async def write_standings(
+    connection: AsyncConnection,
+    work: Work,
+    known: Mapping[str, Account],
+    standings: Sequence[Standing],
+    terms: Terms,
+) -> None:
+    """Write the accounts' states. Who is active again goes on with the period of today."""
+    tenant = work.envelope.tenant
+    await collection.set_standings(connection, tenant, standings, now=terms.now)
+    resumed = resumptions(known, standings, terms.now)
+    if not resumed or (await read_dunning(connection, tenant)).bills_inactive_time:
+        return
+    dates = {one.account_id: one.rebilling_date for one in resumed}
+    await accounts.advance(connection, tenant, dates, now=terms.now)
+    left_out = [
+        refusals.NewRefusal(one.account_id, period_start, WHILE_INACTIVE)
+        for one in resumed
+        for period_start in one.left_out
+    ]
+    await refusals.record(connection, tenant, left_out, work_id=work.envelope.id, now=terms.now)
 
 
 async def _post(

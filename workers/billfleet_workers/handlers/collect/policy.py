@@ -53,6 +53,8 @@ class DunningPolicy(DunningRules):
     """A tenant's rules, and other ones for currencies that need them."""
 
     by_currency: dict[str, DunningRules] = Field(default_factory=dict)
+    bills_inactive_time: bool = False
+    """Whether periods that went by while an account was INACTIVE are billed when it has paid."""
 
     def rules_for(self, currency: str) -> DunningRules:
         """The rules of this currency."""

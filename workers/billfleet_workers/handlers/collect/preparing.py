@@ -12,10 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billfleet_contracts import ChargeRef
 from billfleet_db import attempts, collection
+from billfleet_db.accounts import Account
 from billfleet_db.attempts import Attempt, Lease
 from billfleet_db.bills import Bill
 from billfleet_db.collection import BillChange, Standing
 from billfleet_workers.handlers.collect import decide as decisions
+from billfleet_workers.handlers.collect.book import write_standings
 from billfleet_workers.handlers.collect.calling import Call
 from billfleet_workers.handlers.collect.decide import Decision, Terms, decide
 from billfleet_workers.handlers.collect.policy import DunningPolicy
@@ -46,6 +48,7 @@ class Preparation:
         self._retaken: list[str] = []
         self._bills: list[BillChange] = []
         self._standings: list[Standing] = []
+        self._known: dict[str, Account] = {}
         self._news: list[Callable[[], None]] = []
         self.calls: list[Call] = []
 
@@ -81,7 +84,7 @@ class Preparation:
             await attempts.take_leases(connection, tenant, self._retaken, lease=self._lease)
         if self._bills:
             await collection.change_bills(connection, tenant, self._bills)
-            await collection.set_standings(connection, tenant, self._standings, now=now)
+            await write_standings(connection, self._work, self._known, self._standings, self._terms)
 
     def tell_queue(self) -> None:
         """After the commit: which bills need no call."""
@@ -165,6 +168,7 @@ class Preparation:
 
     def _note(self, ref: ChargeRef, situation: Situation, change: BillChange, note: str) -> None:
         changed = situation.with_bill(change)
+        self._known[change.account_id] = situation.account
         self._bills.append(change)
         self._standings.append(standing(changed, is_unknown=False))
         self._tell(ref, note)

@@ -4,6 +4,7 @@ from billfleet_workers.handlers.loyalty_points.earning import Earned, Standing, 
 from billfleet_workers.handlers.loyalty_points.handler import LoyaltyHandler
 from billfleet_workers.handlers.loyalty_points.lots import Balance, Book, balance
 from billfleet_workers.handlers.loyalty_points.sweep import ExpiryReport, sweep_expiry
+from billfleet_workers.handlers.loyalty_points.warning import WarningReport, sweep_warnings
 
 __all__ = [
     "Balance",
@@ -12,7 +13,9 @@ __all__ = [
     "ExpiryReport",
     "LoyaltyHandler",
     "Standing",
+    "WarningReport",
     "balance",
     "earn",
     "sweep_expiry",
+    "sweep_warnings",
 ]

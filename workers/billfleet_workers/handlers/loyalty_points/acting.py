@@ -1,15 +1,13 @@
 """What each request does to a card: purchase, stamps, redemption.
 
-The handler calls one act per message, between opening and closing the visit. An act reads what the
-rules need, moves points in the visit's book, and returns what to write down; or it refuses, before
-anything has moved. Cancellations are next door, in `undoing`.
+The handler calls one act per message, between opening and closing the visit. An act looks at what
+the counter has read, moves points in the visit's book, and returns what to write down; or it
+refuses, before anything has moved. Cancellations are next door, in `undoing`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-
-from pydantic import ValidationError
 
 from billfleet_contracts import (
     AddPoints,
@@ -22,7 +20,7 @@ from billfleet_contracts import (
     StampsIssued,
 )
 from billfleet_db import loyalty
-from billfleet_db.loyalty import Lot, Reward, RulesVersion
+from billfleet_db.loyalty import Lot, Reward
 from billfleet_workers.handlers.loyalty_points.earning import (
     Earned,
     Standing,
@@ -33,7 +31,6 @@ from billfleet_workers.handlers.loyalty_points.earning import (
 )
 from billfleet_workers.handlers.loyalty_points.lots import issue, spend
 from billfleet_workers.handlers.loyalty_points.visit import Visit
-from billfleet_workers.runtime.errors import Permanent
 
 AHEAD_MAX = timedelta(days=1)
 """How far ahead of our clock a till's clock may be."""
@@ -55,15 +52,15 @@ class Done:
     events: Sequence[Event] = ()
 
 
-async def add_points(visit: Visit, event: AddPoints) -> Done:
+def add_points(visit: Visit, event: AddPoints) -> Done:
     """Credit a purchase, under the rules that were valid when it happened."""
     if event.occurred_at > visit.now + AHEAD_MAX:
         raise Refuse("in_the_future")
-    await check_store(visit, event.store_id)
-    version, rules = await rules_at(visit, event)
+    check_store(visit, event.store_id)
+    version, rules = rules_at(visit, event)
     if rules.earning is not None and rules.earning.currency != event.currency:
         raise Refuse("other_currency")
-    standing = await _standing(visit, event, rules)
+    standing = _standing(visit, event, rules)
     try:
         earned = earn(rules, event.amount_minor, event.redeemed_minor, standing)
     except TooManyPoints as error:
@@ -86,12 +83,12 @@ async def add_points(visit: Visit, event: AddPoints) -> Done:
     return Done(_purchase_columns(event, version, earned), (issued,))
 
 
-async def issue_stamps(visit: Visit, event: IssueStamps) -> Done:
+def issue_stamps(visit: Visit, event: IssueStamps) -> Done:
     """Stamp the card; each full one becomes a voucher, what is over stays on it (R68)."""
     if event.occurred_at > visit.now + AHEAD_MAX:
         raise Refuse("in_the_future")
-    await check_store(visit, event.store_id)
-    version, rules = await rules_at(visit, event)
+    check_store(visit, event.store_id)
+    version, rules = rules_at(visit, event)
     if rules.stamps is None:
         raise Refuse("no_stamp_card")
     stamps = event.visits * rules.stamps.per_visit
@@ -117,27 +114,25 @@ async def issue_stamps(visit: Visit, event: IssueStamps) -> Done:
 
 
 async def redeem(visit: Visit, event: RedeemReward) -> Done:
-    """Hand out a reward for points or for a voucher; its row is locked after the card's (R44)."""
-    await check_store(visit, event.store_id)
-    version, rules = await rules_at(visit, event, now=True)
-    reward = await loyalty.programmes.lock_reward(
-        visit.connection, visit.origin.tenant, visit.card.programme_id, event.reward_id
-    )
+    """Hand out a reward for points or for a voucher; its row was locked after the card's (R44)."""
+    check_store(visit, event.store_id)
+    version, rules = rules_at(visit, event, now=True)
+    key = (visit.card.programme_id, event.reward_id)
+    reward = visit.counter.rewards.get(key)
     if reward is None:
         raise Refuse("unknown_reward")
     await _check_eligible(visit, reward, rules)
     points, voucher_id = 0, None
     if event.pay_with == "voucher":
         voucher_id = await _voucher_for(visit, reward)
+        visit.used.append(voucher_id)
     elif reward.points is None:
         raise Refuse("not_for_points")
     elif spend(visit.book, reward.points, visit.now, rules.debt):
         points = reward.points
     else:
         raise Refuse("not_enough_points")
-    await loyalty.programmes.change_stock(
-        visit.connection, visit.origin.tenant, visit.card.programme_id, event.reward_id, -1
-    )
+    visit.stocks[key] -= 1
     redeemed = PointsRedeemed(
         card_id=event.card_id,
         transaction_id=event.transaction_id,
@@ -155,70 +150,37 @@ async def redeem(visit: Visit, event: RedeemReward) -> Done:
     return Done(columns, (redeemed,))
 
 
-async def check_store(visit: Visit, store_id: str | None) -> None:
+def check_store(visit: Visit, store_id: str | None) -> None:
     """Refuse a store that is not one of the card's brand (R70)."""
     if store_id is None:
         return
-    brand = await loyalty.programmes.brand_of_store(visit.connection, visit.origin.tenant, store_id)
+    brand = visit.counter.brands.get(store_id)
     if brand is None:
         raise Refuse("unknown_store")
     if brand != visit.card.brand_id:
         raise Refuse("other_brand")
 
 
-async def rules_at(
+def rules_at(
     visit: Visit, event: AddPoints | IssueStamps | RedeemReward, *, now: bool = False
 ) -> tuple[int, ProgrammeRules]:
     """The rules that were valid when it happened, or that are valid now."""
-    at = visit.now if now else event.occurred_at
-    found = await loyalty.programmes.rules_at(
-        visit.connection, visit.origin.tenant, visit.card.programme_id, at
-    )
-    if found is None:
-        raise Permanent(f"programme {visit.card.programme_id} had no rules at {at.isoformat()}")
-    return found.version, read_rules(found)
+    return visit.counter.rules_at(visit.card, visit.now if now else event.occurred_at)
 
 
-def read_rules(found: RulesVersion) -> ProgrammeRules:
-    """Rules of the database as rules of the contract."""
-    try:
-        return ProgrammeRules.model_validate_json(found.as_json)
-    except ValidationError as error:
-        raise Permanent(f"version {found.version} of the rules can't be read: {error}") from error
-
-
-async def _standing(visit: Visit, event: AddPoints, rules: ProgrammeRules) -> Standing:
-    standing = Standing(
+def _standing(visit: Visit, event: AddPoints, rules: ProgrammeRules) -> Standing:
+    return Standing(
         event.store_id,
         event.occurred_at,
         visit.card.time_zone,
-        await tier_now(visit, rules, event),
-    )
-    if rules.earning is None or rules.earning.cap_per_day is None:
-        return standing
-    earned = await loyalty.lots.earned_on(
-        visit.connection, visit.origin.tenant, visit.card.card_id, standing.day
-    )
-    return Standing(
-        standing.store_id, standing.occurred_at, standing.time_zone, standing.tier, earned
+        _tier(visit, rules),
+        visit.counter.earned.get(visit.card.card_id, 0),
     )
 
 
-async def tier_now(
-    visit: Visit, rules: ProgrammeRules, event: AddPoints | None = None
-) -> str | None:
-    """The card's tier: at the purchase, or now."""
-    if rules.tiers is None:
-        return None
-    at = event.occurred_at if event else visit.now
-    qualifying = await loyalty.lots.qualifying(
-        visit.connection,
-        visit.origin.tenant,
-        visit.card.card_id,
-        since=at - timedelta(days=rules.tiers.window_days),
-        at=at,
-    )
-    return tier_of(rules.tiers, qualifying)
+def _tier(visit: Visit, rules: ProgrammeRules) -> str | None:
+    """The card's tier at the purchase, or at a redemption."""
+    return tier_of(rules.tiers, visit.counter.qualifying.get(visit.card.card_id, 0))
 
 
 def _lot(visit: Visit, event: AddPoints, rules: ProgrammeRules, earned: Earned) -> Lot:
@@ -251,11 +213,14 @@ async def _check_eligible(visit: Visit, reward: Reward, rules: ProgrammeRules) -
         raise Refuse("not_on_offer")
     if reward.stock == 0:
         raise Refuse("out_of_stock")
-    if reward.tiers and await tier_now(visit, rules) not in reward.tiers:
+    if reward.tiers and _tier(visit, rules) not in reward.tiers:
         raise Refuse("not_in_tier")
     if reward.per_card_max is not None:
         had = await loyalty.transactions.redeemed(
-            visit.connection, visit.origin.tenant, visit.card.card_id, reward.reward_id
+            visit.counter.connection,
+            visit.counter.tenant,
+            visit.card.card_id,
+            reward.reward_id,
         )
         if had >= reward.per_card_max:
             raise Refuse("had_enough")
@@ -263,7 +228,7 @@ async def _check_eligible(visit: Visit, reward: Reward, rules: ProgrammeRules) -
 
 async def _voucher_for(visit: Visit, reward: Reward) -> str:
     vouchers = await loyalty.programmes.open_vouchers(
-        visit.connection, visit.origin.tenant, visit.card.card_id
+        visit.counter.connection, visit.counter.tenant, visit.card.card_id
     )
     good = [voucher for voucher in vouchers if voucher.reward_id == reward.reward_id]
     if not good:

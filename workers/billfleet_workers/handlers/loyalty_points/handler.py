@@ -1,18 +1,20 @@
 """The loyalty worker: a message about a card becomes movements of points or stamps, once.
 
-The runtime calls it with a claimed delivery. One transaction per message, which begins by locking
-the card: all else of it hangs on that lock (R44, R58). A message that comes again finds its
-transaction written down and does nothing. It knows neither the queue nor SNS.
+The runtime calls it with claimed deliveries of different cards. They share a transaction, which
+begins by locking the cards in one order: all else hangs on those locks (R44, R58). A message that
+comes again finds its transaction written down and does nothing. It knows neither the queue nor SNS.
 """
 
-from collections import Counter
-
-from sqlalchemy.ext.asyncio import AsyncConnection
+from collections import Counter as Sums
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 from billfleet_contracts import (
     AddPoints,
     CancelTransaction,
     Envelope,
+    Event,
     IssueStamps,
     LoyaltyRefused,
     RedeemReward,
@@ -29,20 +31,17 @@ from billfleet_workers.handlers.loyalty_points.acting import (
     issue_stamps,
     redeem,
 )
+from billfleet_workers.handlers.loyalty_points.counter import CardEvent, Counter, open_counter
+from billfleet_workers.handlers.loyalty_points.rules_book import RulesBook
+from billfleet_workers.handlers.loyalty_points.slip import Origin, Slip, flush
 from billfleet_workers.handlers.loyalty_points.undoing import cancel
-from billfleet_workers.handlers.loyalty_points.visit import (
-    Origin,
-    Visit,
-    close_visit,
-    open_visit,
-)
+from billfleet_workers.handlers.loyalty_points.visit import Visit, close_visit, open_visit
 from billfleet_workers.handlers.unit_of_work import transaction
 from billfleet_workers.runtime.clock import Clock
 from billfleet_workers.runtime.errors import Permanent
 from billfleet_workers.runtime.handling import Finished, Work
 from billfleet_workers.runtime.ports.metrics import Metrics
 
-CardEvent = AddPoints | IssueStamps | RedeemReward | CancelTransaction
 _KINDS: dict[type[CardEvent], TransactionKind] = {
     AddPoints: "points",
     IssueStamps: "stamps",
@@ -52,7 +51,9 @@ _KINDS: dict[type[CardEvent], TransactionKind] = {
 
 
 class LoyaltyHandler:
-    """Works on cards and on programmes."""
+    """Works on cards and on programmes, so many messages at once."""
+
+    batch_max = 100
 
     def __init__(
         self,
@@ -65,51 +66,87 @@ class LoyaltyHandler:
         self._clock = clock
         self._metrics = metrics
         self._source = source
+        self._rules = RulesBook()
 
-    async def handle(self, work: Work) -> Finished:
-        """Do what the message asks for, in one transaction.
+    async def handle_batch(self, works: Sequence[Work]) -> Sequence[Finished | Exception]:
+        """Do what the messages ask for: one transaction a tenant, all of its cards locked first.
+
+        A message at fault is answered with its error, and its neighbours with what they did.
 
         Raises:
-            Permanent: no such card, transaction or rules; or a transaction id used for two things.
             Unavailable: PostgreSQL can't be reached.
             Transient: another transaction was in the way.
         """
-        event = work.envelope.data
-        if isinstance(event, SetProgramme):
-            return await self._set_programme(work.envelope, event)
-        if not isinstance(event, CardEvent):
-            raise Permanent(f"the loyalty worker does not handle {work.envelope.type}")
+        answers: dict[str, Finished | Exception] = {}
+        of_cards: dict[str, list[Work]] = defaultdict(list)
+        for work in works:
+            event = work.envelope.data
+            if isinstance(event, CardEvent):
+                of_cards[work.envelope.tenant].append(work)
+            else:
+                answers[work.token] = await self._other(work.envelope, event)
+        for tenant, mine in sorted(of_cards.items()):
+            answers |= await self._serve_all(tenant, mine)
+        return [answers[work.token] for work in works]
+
+    async def _other(self, envelope: Envelope, event: Event) -> Finished | Exception:
+        if not isinstance(event, SetProgramme):
+            return Permanent(f"the loyalty worker does not handle {envelope.type}")
+        try:
+            return await self._set_programme(envelope, event)
+        except Permanent as error:
+            return error
+
+    async def _serve_all(
+        self, tenant: str, works: Sequence[Work]
+    ) -> Mapping[str, Finished | Exception]:
+        answers: dict[str, Finished | Exception] = {}
+        events = [cast("CardEvent", work.envelope.data) for work in works]
+        now = self._clock.now()
+        slip = Slip(tenant, self._source, now)
         async with transaction(self._database) as connection:
-            note = await self._serve(connection, work.envelope, event)
-        self._metrics.count("loyalty_transactions", kind=_KINDS[type(event)], result=note)
-        return Finished(Counter({note: 1}))
+            counter = await open_counter(connection, tenant, now, events=events, book=self._rules)
+            for work, event in zip(works, events, strict=True):
+                try:
+                    note = await self._serve(counter, slip, work.envelope, event)
+                    answers[work.token] = Finished(Sums({note: 1}))
+                except Permanent as error:
+                    answers[work.token] = error
+            await flush(connection, slip)
+        self._account(events, [answers[work.token] for work in works])
+        return answers
 
     async def _serve(
-        self, connection: AsyncConnection, envelope: Envelope, event: CardEvent
+        self, counter: Counter, slip: Slip, envelope: Envelope, event: CardEvent
     ) -> str:
-        tenant = envelope.tenant
-        await loyalty.see_tenant(connection, tenant)
-        card = await loyalty.cards.lock(connection, tenant, event.card_id)
+        card = counter.cards.get(event.card_id)
         if card is None:
-            raise Permanent(f"there is no card {event.card_id} of tenant {tenant}")
-        # Read by a statement of its own, after the lock: one that waited for the lock would not
-        # see what the transaction that it waited for has written.
-        known = await loyalty.transactions.get(connection, tenant, event.transaction_id)
+            raise Permanent(f"there is no card {event.card_id} of tenant {counter.tenant}")
         request_hash = payload_hash(envelope)
+        known = counter.known.get(event.transaction_id)
         if known is not None:
             if known.request_hash != request_hash:
                 raise Permanent(f"transaction {event.transaction_id} was another request before")
             return "already_done"
-        origin = Origin(tenant, envelope.id, self._source, envelope.traceparent)
-        visit = await open_visit(connection, origin, card, self._clock.now())
+        origin = Origin(counter.tenant, envelope.id, self._source, envelope.traceparent)
+        visit = open_visit(counter, origin, card)
         try:
             done, reason = await _act(visit, event), None
         except Refuse as refusal:
             done, reason = _refused(event, refusal), refusal.reason
         row = _row(card, envelope, event, request_hash, done, reason)
-        await close_visit(visit, row, done.events)
-        await _settle_vouchers(visit, row)
+        close_visit(visit, slip, row, done.events)
         return reason or "done"
+
+    def _account(
+        self, events: Sequence[CardEvent], answers: Sequence[Finished | Exception]
+    ) -> None:
+        counted: Sums[tuple[str, str]] = Sums()
+        for event, answer in zip(events, answers, strict=True):
+            if isinstance(answer, Finished):
+                counted[_KINDS[type(event)], next(iter(answer.note))] += 1
+        for (kind, result), count in counted.items():
+            self._metrics.count("loyalty_transactions", count, kind=kind, result=result)
 
     async def _set_programme(self, envelope: Envelope, event: SetProgramme) -> Finished:
         version = RulesVersion(event.version, event.valid_from, event.rules.model_dump(mode="json"))
@@ -131,9 +168,9 @@ class LoyaltyHandler:
 async def _act(visit: Visit, event: CardEvent) -> Done:
     match event:
         case AddPoints():
-            return await add_points(visit, event)
+            return add_points(visit, event)
         case IssueStamps():
-            return await issue_stamps(visit, event)
+            return issue_stamps(visit, event)
         case RedeemReward():
             return await redeem(visit, event)
         case CancelTransaction():
@@ -170,26 +207,3 @@ def _row(
         reason=reason,
         **done.columns,  # type: ignore[arg-type] # the acts name columns of the row
     )
-
-
-async def _settle_vouchers(visit: Visit, row: NewTransaction) -> None:
-    """Vouchers point at the transaction, so they follow its row."""
-    connection, tenant = visit.connection, visit.origin.tenant
-    if row.reason is not None:
-        return
-    if row.kind == "redemption" and row.basis.get("voucher"):
-        await loyalty.programmes.use_voucher(
-            connection, tenant, str(row.basis["voucher"]), used_by=row.transaction_id
-        )
-    full = row.basis.get("vouchers")
-    if row.kind == "stamps" and isinstance(full, int) and full:
-        await loyalty.programmes.add_vouchers(
-            connection,
-            tenant,
-            row.card_id,
-            voucher_ids=[f"{row.transaction_id}/{number}" for number in range(1, full + 1)],
-            reward_id=row.reward_id or "",
-            issued_by=row.transaction_id,
-            stamps=int(str(row.basis["size"])),
-            now=visit.now,
-        )

@@ -1,20 +1,24 @@
 """The expiry sweep: books what has expired, card by card, so that the books say it too.
 
 `billfleet sweep loyalty-expiry` runs it through `main`. Balances don't wait for it: a lot whose
-time has come is not spendable with or without it. Each card is a transaction of its own under the
-card's lock; run twice, or at the same time, it finds nothing the second time (R60).
+time has come is not spendable with or without it. So many cards share a transaction under their
+locks; run twice, or at the same time, it finds nothing the second time (R60).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from itertools import groupby
 
 from billfleet_db import Database, loyalty
-from billfleet_workers.handlers.loyalty_points.visit import Origin, close_visit, open_visit
+from billfleet_workers.handlers.loyalty_points.counter import open_counter
+from billfleet_workers.handlers.loyalty_points.rules_book import RulesBook
+from billfleet_workers.handlers.loyalty_points.slip import Origin, Slip, flush
+from billfleet_workers.handlers.loyalty_points.visit import close_visit, open_visit
 from billfleet_workers.handlers.unit_of_work import transaction
 from billfleet_workers.runtime.clock import Clock
 
 PAGE_CARDS = 500
+CARDS_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +49,36 @@ async def sweep_expiry(
             page = await loyalty.cards.expiring(
                 connection, at=clock.now(), tenant_id=tenant, after=after, limit=PAGE_CARDS
             )
-        for card in page:
-            lots, points = await _expire(database, card, clock.now(), source, dry_run=dry_run)
-            report = ExpiryReport(
-                report.cards + bool(lots), report.lots + lots, report.points + points, dry_run
-            )
-            progress(report)
+        for tenant_id, mine in groupby(page, key=lambda card: card.tenant_id):
+            ids = [card.card_id for card in mine]
+            for start in range(0, len(ids), CARDS_AT_ONCE):
+                slip = Slip(tenant_id, source, clock.now())
+                cards, lots, points = await _expire(
+                    database, slip, ids[start : start + CARDS_AT_ONCE], dry_run=dry_run
+                )
+                report = ExpiryReport(
+                    report.cards + cards, report.lots + lots, report.points + points, dry_run
+                )
+                progress(report)
         if len(page) < PAGE_CARDS:
             return report
         after = (page[-1].tenant_id, page[-1].card_id)
 
 
 async def _expire(
-    database: Database, found: loyalty.ExpiringCard, now: datetime, source: str, *, dry_run: bool
-) -> tuple[int, int]:
+    database: Database, slip: Slip, card_ids: Sequence[str], *, dry_run: bool
+) -> tuple[int, int, int]:
+    """Cards, lots and points of these cards that have expired."""
+    origin = Origin(slip.tenant, "sweep loyalty-expiry", slip.source)
     async with transaction(database) as connection:
-        await loyalty.see_tenant(connection, found.tenant_id)
-        card = await loyalty.cards.lock(connection, found.tenant_id, found.card_id)
-        if card is None:
-            return 0, 0
-        origin = Origin(found.tenant_id, "sweep loyalty-expiry", source)
-        visit = await open_visit(connection, origin, card, now)
+        counter = await open_counter(
+            connection, slip.tenant, slip.now, card_ids=card_ids, book=RulesBook()
+        )
+        visits = [open_visit(counter, origin, card) for card in counter.cards.values()]
+        for visit in visits:
+            close_visit(visit, slip, None)
         if not dry_run:
-            await close_visit(visit, None)
-        return len(visit.expired), sum(move.quantity for move in visit.expired)
+            await flush(connection, slip)
+    moves = [move for visit in visits for move in visit.expired]
+    cards = sum(bool(visit.expired) for visit in visits)
+    return cards, len(moves), sum(move.quantity for move in moves)

@@ -12,7 +12,7 @@ from billfleet_contracts import CancelTransaction, PointsReversed
 from billfleet_db import loyalty
 from billfleet_db.loyalty import Cancelled, Lot, Transaction
 from billfleet_workers.dates import ONE_DAY, local_today
-from billfleet_workers.handlers.loyalty_points.acting import Done, Refuse, read_rules
+from billfleet_workers.handlers.loyalty_points.acting import Done, Refuse
 from billfleet_workers.handlers.loyalty_points.cancelling import (
     cancel_earning,
     cancel_redemption,
@@ -37,24 +37,22 @@ class _Part:
 
 async def cancel(visit: Visit, event: CancelTransaction) -> Done:
     """Take back a transaction of this card, or the part that is asked for."""
-    connection, tenant = visit.connection, visit.origin.tenant
-    target = await loyalty.transactions.get(connection, tenant, event.cancels)
+    target = visit.counter.known.get(event.cancels)
     if target is None or target.card_id != visit.card.card_id:
         raise Permanent(f"card {event.card_id} has no transaction {event.cancels}")
     if target.state == "refused":
         raise Refuse("was_refused")
     if target.kind not in ("points", "stamps", "redemption"):
         raise Refuse("not_cancellable")
-    part = _part(
-        target, event, await loyalty.transactions.cancels_of(connection, tenant, event.cancels)
-    )
+    so_far = visit.counter.cancelled.get(event.cancels, Cancelled(0, 0, is_final=False))
+    part = _part(target, event, so_far)
     match target.kind:
         case "points":
-            figures = await _cancel_purchase(visit, part)
+            figures = _cancel_purchase(visit, part)
         case "stamps":
             figures = await _cancel_stamps(visit, part)
         case _:
-            figures = await _cancel_redemption(visit, event, part)
+            figures = _cancel_redemption(visit, event, part)
     reversed_ = PointsReversed(
         card_id=event.card_id,
         transaction_id=event.transaction_id,
@@ -84,17 +82,14 @@ def _part(target: Transaction, event: CancelTransaction, so_far: Cancelled) -> _
     return _Part(target, so_far.quantity, quantity, quantity == left, so_far.count + 1)
 
 
-async def _cancel_purchase(visit: Visit, part: _Part) -> dict[str, int]:
+def _cancel_purchase(visit: Visit, part: _Part) -> dict[str, int]:
     """Reverse what the rest of the purchase would not have earned (R64)."""
     target = part.target
-    await visit.bring([target.transaction_id])
     lot = visit.book.lots.get(target.transaction_id)
     if lot is None:
         return {}
-    found = await loyalty.programmes.rules_of(
-        visit.connection, visit.origin.tenant, target.programme_id, target.rules_version or 0
-    )
-    earning = read_rules(found).earning if found else None
+    rules = visit.counter.programmes[target.programme_id].of(target.rules_version)
+    earning = rules.earning if rules else None
     if earning is None:
         raise Permanent(f"the rules of transaction {target.transaction_id} are gone")
     basis = Basis.from_json(target.basis)
@@ -106,35 +101,30 @@ async def _cancel_purchase(visit: Visit, part: _Part) -> dict[str, int]:
 
 
 async def _cancel_stamps(visit: Visit, part: _Part) -> dict[str, int]:
-    connection, tenant = visit.connection, visit.origin.tenant
-    vouchers = await loyalty.programmes.open_vouchers(connection, tenant, visit.card.card_id)
-    voided = cancel_stamps(visit.book, vouchers, part.quantity)
-    if voided:
-        await loyalty.programmes.void_vouchers(connection, tenant, voided)
+    vouchers = await loyalty.programmes.open_vouchers(
+        visit.counter.connection, visit.counter.tenant, visit.card.card_id
+    )
+    visit.voided += cancel_stamps(visit.book, vouchers, part.quantity)
     return {"stamps": part.quantity}
 
 
-async def _cancel_redemption(visit: Visit, event: CancelTransaction, part: _Part) -> dict[str, int]:
-    connection, tenant, target = visit.connection, visit.origin.tenant, part.target
-    spent = await loyalty.lots.spent_by(connection, tenant, target.transaction_id)
-    await visit.bring(one.lot_id for one in spent)
+def _cancel_redemption(visit: Visit, event: CancelTransaction, part: _Part) -> dict[str, int]:
+    target = part.target
+    spent = visit.counter.spent[target.transaction_id]
     expired = cancel_redemption(visit.book, spent, part.quantity, visit.now)
-    await _grant_grace(visit, event, expired)
+    _grant_grace(visit, event, expired)
     if part.is_final:
-        await loyalty.programmes.reopen_voucher(connection, tenant, used_by=target.transaction_id)
-        await loyalty.programmes.change_stock(
-            connection, tenant, target.programme_id, target.reward_id or "", 1
-        )
+        visit.reopened.append(target.transaction_id)
+        visit.stocks[target.programme_id, target.reward_id or ""] += 1
     return {"returned": part.quantity, "expired": expired}
 
 
-async def _grant_grace(visit: Visit, event: CancelTransaction, points: int) -> None:
+def _grant_grace(visit: Visit, event: CancelTransaction, points: int) -> None:
     """Points that came back too late live on in a lot of their own, where the programme says so."""
-    found = await loyalty.programmes.rules_at(
-        visit.connection, visit.origin.tenant, visit.card.programme_id, visit.now
-    )
-    rules = read_rules(found) if found else None
-    if not points or rules is None or not rules.grace_days:
+    if not points:
+        return
+    _, rules = visit.counter.rules_at(visit.card, visit.now)
+    if not rules.grace_days:
         return
     day = local_today(visit.now, visit.card.time_zone)
     lot = Lot(

@@ -1,105 +1,84 @@
-"""One card at the counter: what is read when it is locked, and everything that is written after.
+"""One card at the counter: what became of it, and how that gets on the slip.
 
-The acts in `acting` work between `open_visit` and `close_visit`, inside the handler's transaction.
-What has expired by now is booked first, so that nobody spends it. It decides nothing.
+The acts in `acting` and `undoing` work between `open_visit` and `close_visit`. What has expired by
+now is booked first, so that nobody spends it. An act that raises leaves nothing on the slip. It
+decides nothing and asks the database nothing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter as Sums
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from billfleet_contracts import Event, PointsExpired, ProjectTransactions
-from billfleet_db import loyalty, outbox
-from billfleet_db.loyalty import Card, Lot, LotChange, NewMovement, NewTransaction
+from billfleet_contracts import Event, PointsExpired
+from billfleet_db.loyalty import (
+    Card,
+    Lot,
+    LotChange,
+    NewLot,
+    NewMovement,
+    NewTransaction,
+    RewardKey,
+)
+from billfleet_workers.handlers.loyalty_points.counter import Counter
 from billfleet_workers.handlers.loyalty_points.lots import Book, Move, expire_due
-from billfleet_workers.handlers.outbox_rows import outbox_row
+from billfleet_workers.handlers.loyalty_points.slip import FullCards, Origin, Slip
 
 EXPIRY_PREFIX = "~expiry:"
 """Begins the ids of our own transactions; no sender's id can begin so."""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """The message, or the sweep, that the work is done for."""
-
-    tenant: str
-    work_id: str
-    source: str
-    traceparent: str | None = None
 
 
 @dataclass(slots=True)
 class Visit:
     """A locked card, and what has become of it so far."""
 
-    connection: AsyncConnection
+    counter: Counter
     origin: Origin
     card: Card
-    now: datetime
     book: Book
     before: dict[str, Lot]
     expired: list[Move]
     earned_on: dict[str, date | None] = field(default_factory=dict)
     """The day of each new lot; None for one that was not earned."""
+    stocks: Sums[RewardKey] = field(default_factory=Sums)
+    used: list[str] = field(default_factory=list)
+    voided: list[str] = field(default_factory=list)
+    reopened: list[str] = field(default_factory=list)
 
-    async def bring(self, lot_ids: Iterable[str]) -> None:
-        """Read lots of the card that have nothing left and are needed all the same."""
-        missing = set(lot_ids) - set(self.book.lots)
-        if missing:
-            found = await loyalty.lots.named_lots(
-                self.connection, self.origin.tenant, self.card.card_id, missing
-            )
-            new = {lot.lot_id: lot for lot in found}
-            self.book.lots |= new
-            self.before |= new
+    @property
+    def now(self) -> datetime:
+        """The instant of the whole transaction."""
+        return self.counter.now
 
 
-async def open_visit(
-    connection: AsyncConnection, origin: Origin, card: Card, now: datetime
-) -> Visit:
-    """Read the open lots of a card that is locked, and expire what is due."""
-    open_lots = await loyalty.lots.open_lots(connection, origin.tenant, card.card_id)
-    before = {lot.lot_id: lot for lot in open_lots}
+def open_visit(counter: Counter, origin: Origin, card: Card) -> Visit:
+    """Open the book of a locked card, and expire what is due."""
+    before = dict(counter.lots[card.card_id])
     book = Book(dict(before), card.debt_points, card.stamps)
-    expired = expire_due(book, now)
-    return Visit(connection, origin, card, now, book, before, expired)
+    expired = expire_due(book, counter.now)
+    return Visit(counter, origin, card, book, before, expired)
 
 
-async def close_visit(
-    visit: Visit, transaction: NewTransaction | None, events: Sequence[Event] = ()
+def close_visit(
+    visit: Visit, slip: Slip, transaction: NewTransaction | None, events: Sequence[Event] = ()
 ) -> None:
-    """Write down what happened: transactions, lots, movements, card and events."""
-    moves = visit.book.take_moves()
-    movements = [
-        NewMovement(EXPIRY_PREFIX + str(move.lot_id), move.lot_id, move.kind, move.quantity)
-        for move in visit.expired
-    ]
+    """Put on the slip what happened: transactions, lots, movements, card, vouchers, events."""
     for move in visit.expired:
-        await _insert(visit, _expiry(visit, move))
+        expiry = _expiry(visit, move)
+        slip.transactions.append(expiry)
+        slip.movements.append(_movement(visit, expiry, move))
+        slip.events.append((visit.origin, _expired_event(visit, move)))
+    moves = visit.book.take_moves()
     if transaction is not None:
-        await _insert(visit, transaction)
-        movements += [
-            NewMovement(transaction.transaction_id, move.lot_id, move.kind, move.quantity)
-            for move in moves
-        ]
-    await _write_lots(visit)
-    connection, tenant = visit.connection, visit.origin.tenant
-    await loyalty.lots.move(connection, tenant, visit.card.card_id, movements, now=visit.now)
-    await _write_card(visit)
-    facts: list[Event] = [_expired_event(visit, move) for move in visit.expired]
-    written = [EXPIRY_PREFIX + str(move.lot_id) for move in visit.expired]
-    written += [transaction.transaction_id] if transaction is not None else []
-    if written:
-        facts.append(ProjectTransactions(transaction_ids=tuple(written)))
-    await _announce(visit, [*facts, *events])
-
-
-async def _insert(visit: Visit, transaction: NewTransaction) -> None:
-    await loyalty.transactions.insert(
-        visit.connection, visit.origin.tenant, transaction, now=visit.now
-    )
+        slip.transactions.append(transaction)
+        slip.movements += [_movement(visit, transaction, move) for move in moves]
+        _put_vouchers(visit, slip, transaction)
+    _put_lots(visit, slip)
+    changed = (visit.book.debt - visit.card.debt_points, visit.book.stamps - visit.card.stamps)
+    if changed != (0, 0):
+        slip.cards[visit.card.card_id] = changed
+    _put_stocks(visit, slip)
+    slip.events += [(visit.origin, event) for event in events]
 
 
 def _expiry(visit: Visit, move: Move) -> NewTransaction:
@@ -115,25 +94,23 @@ def _expiry(visit: Visit, move: Move) -> NewTransaction:
     )
 
 
-async def _write_lots(visit: Visit) -> None:
-    connection, tenant = visit.connection, visit.origin.tenant
-    changes: list[LotChange] = []
+def _movement(visit: Visit, transaction: NewTransaction, move: Move) -> NewMovement:
+    return NewMovement(
+        visit.card.card_id, transaction.transaction_id, move.lot_id, move.kind, move.quantity
+    )
+
+
+def _put_lots(visit: Visit, slip: Slip) -> None:
     for lot_id, lot in sorted(visit.book.lots.items()):
         before = visit.before.get(lot_id)
         if before is None:
             before = replace(
                 lot, remaining=lot.issued, spent=0, expired=0, reversed=0, voided=0, owed=0
             )
-            await loyalty.lots.insert(
-                connection,
-                tenant,
-                visit.card.card_id,
-                before,
-                earned_on=visit.earned_on.get(lot_id),
-            )
+            new = NewLot(visit.card.card_id, before, visit.earned_on.get(lot_id))
+            slip.lots.append(new)
         if lot != before:
-            changes.append(_change(before, lot))
-    await loyalty.lots.change(connection, tenant, changes)
+            slip.changes.append(_change(before, lot))
 
 
 def _change(before: Lot, after: Lot) -> LotChange:
@@ -148,17 +125,22 @@ def _change(before: Lot, after: Lot) -> LotChange:
     )
 
 
-async def _write_card(visit: Visit) -> None:
-    debt_change = visit.book.debt - visit.card.debt_points
-    stamps_change = visit.book.stamps - visit.card.stamps
-    if debt_change or stamps_change:
-        await loyalty.cards.change(
-            visit.connection,
-            visit.origin.tenant,
-            visit.card.card_id,
-            debt_change=debt_change,
-            stamps_change=stamps_change,
-        )
+def _put_vouchers(visit: Visit, slip: Slip, transaction: NewTransaction) -> None:
+    slip.used += [(voucher_id, transaction.transaction_id) for voucher_id in visit.used]
+    slip.voided += visit.voided
+    slip.reopened += visit.reopened
+    full, size = transaction.basis.get("vouchers"), transaction.basis.get("size")
+    if transaction.kind == "stamps" and isinstance(full, int) and isinstance(size, int) and full:
+        slip.full.append(FullCards(transaction, full, size))
+
+
+def _put_stocks(visit: Visit, slip: Slip) -> None:
+    """Whoever is served next at this counter finds as much less."""
+    for key, change in visit.stocks.items():
+        reward = visit.counter.rewards.get(key)
+        if reward is not None and reward.stock is not None:
+            slip.stocks[key] += change
+            visit.counter.rewards[key] = replace(reward, stock=reward.stock + change)
 
 
 def _expired_event(visit: Visit, move: Move) -> PointsExpired:
@@ -168,18 +150,3 @@ def _expired_event(visit: Visit, move: Move) -> PointsExpired:
         points=move.quantity,
         expired_at=visit.before[str(move.lot_id)].expires_at or visit.now,
     )
-
-
-async def _announce(visit: Visit, events: Sequence[Event]) -> None:
-    origin = visit.origin
-    rows = [
-        outbox_row(
-            event,
-            tenant=origin.tenant,
-            source=origin.source,
-            now=visit.now,
-            traceparent=origin.traceparent,
-        )
-        for event in events
-    ]
-    await outbox.add(visit.connection, rows)

@@ -40,16 +40,12 @@ class LoyaltyViewHandler:
         self._metrics = metrics
         self._retain = retain
 
-    async def handle(self, work: Work) -> Finished:
-        """Bring the transactions of one message.
+    async def handle_batch(self, works: Sequence[Work]) -> Sequence[Finished]:
+        """Bring the transactions of some messages: one read a tenant, and one round of writes.
 
         Raises:
             Unavailable: PostgreSQL or DynamoDB can't be reached.
         """
-        return (await self.handle_batch([work]))[0]
-
-    async def handle_batch(self, works: Sequence[Work]) -> Sequence[Finished]:
-        """Bring the transactions of some messages: one read a tenant, and one round of writes."""
         ids: dict[str, set[str]] = defaultdict(set)
         for work in works:
             ids[work.envelope.tenant].update(_asked(work))

@@ -7,7 +7,18 @@ the outbox, not a queue.
 from collections.abc import Mapping
 from typing import Final
 
-from billfleet_workers.main.fleet_workers import collect, loyalty_points, loyalty_view, rebill
+from billfleet_workers.main.fleet_workers import (
+    analytics,
+    collect,
+    email,
+    email_due_bills,
+    export,
+    loyalty_points,
+    loyalty_view,
+    mail_feedback,
+    rebill,
+    webhooks,
+)
 from billfleet_workers.main.fleet_workers.spec import WorkerSpec
 
 SPECS: Final[Mapping[str, WorkerSpec]] = {
@@ -17,5 +28,11 @@ SPECS: Final[Mapping[str, WorkerSpec]] = {
         collect.WORKER,
         loyalty_points.WORKER,
         loyalty_view.WORKER,
+        analytics.WORKER,
+        webhooks.WORKER,
+        export.WORKER,
+        email_due_bills.WORKER,
+        email.WORKER,
+        mail_feedback.WORKER,
     )
 }

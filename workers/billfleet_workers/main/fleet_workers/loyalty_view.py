@@ -5,6 +5,7 @@ from typing import Final
 
 from billfleet_contracts import ProjectTransactions
 from billfleet_workers.main.fleet_workers.spec import Handlers, WorkerSpec
+from billfleet_workers.main.permissions import on_table
 from billfleet_workers.main.shared import Shared
 
 
@@ -22,5 +23,8 @@ async def _open(shared: Shared) -> Handlers:
 
 
 WORKER: Final = WorkerSpec(
-    "loyalty-view", "brings loyalty transactions into the table that front ends read", _open
+    "loyalty-view",
+    "brings loyalty transactions into the table that front ends read",
+    _open,
+    on_table("loyalty-transactions", "BatchWriteItem"),
 )

@@ -23,9 +23,26 @@ Counter = Literal[
     "periods_refused",
     "payment_attempts",
     "loyalty_transactions",
+    "events_tracked",
+    "raw_events_exported",
+    "reports_made",
     "loyalty_view_entries",
+    "webhook_attempts",
+    "exports_ended",
+    "export_rows",
+    "due_bill_requests",
+    "mails",
+    "mail_notices",
 ]
-Timer = Literal["handle_ms", "delivery_ms", "receive_ms", "claim_ms", "settle_ms", "gateway_ms"]
+Timer = Literal[
+    "handle_ms",
+    "delivery_ms",
+    "receive_ms",
+    "claim_ms",
+    "settle_ms",
+    "gateway_ms",
+    "mail_service_ms",
+]
 Gauge = Literal[
     "in_flight",
     "last_poll_age_s",
@@ -79,13 +96,33 @@ METRICS: dict[Counter | Timer | Gauge, MetricDef] = {
     "loyalty_transactions": MetricDef(
         "counter", "Loyalty transactions, by kind and result.", ("kind", "result")
     ),
+    "events_tracked": MetricDef(
+        "counter", "Events of analytics, by what became of them.", ("result",)
+    ),
+    "raw_events_exported": MetricDef("counter", "Events written to the object store as Parquet."),
+    "reports_made": MetricDef("counter", "Reports made, by period.", ("period",)),
     "loyalty_view_entries": MetricDef("counter", "Entries written to the loyalty view."),
+    "webhook_attempts": MetricDef(
+        "counter", "Tries of webhook deliveries, by how the delivery stood after.", ("result",)
+    ),
+    "exports_ended": MetricDef(
+        "counter", "Exports ended (ready, failed, cancelled).", ("state", "format")
+    ),
+    "export_rows": MetricDef("counter", "Rows of exports that became ready.", ("format",)),
+    "due_bill_requests": MetricDef(
+        "counter", "Requests for due bills, by what was answered.", ("answer",)
+    ),
+    "mails": MetricDef("counter", "Mails, by what became of them.", ("template", "result")),
+    "mail_notices": MetricDef(
+        "counter", "What the mail service told us, by kind and what followed.", ("kind", "result")
+    ),
     "handle_ms": MetricDef("timer", "Time in the handler, per message.", ("queue", "type")),
     "delivery_ms": MetricDef("timer", "Receive to settled, per message.", ("queue",)),
     "receive_ms": MetricDef("timer", "One receive call, long poll included.", ("queue",)),
     "claim_ms": MetricDef("timer", "One claim call of a batch.", ("queue",)),
     "settle_ms": MetricDef("timer", "Settling one batch.", ("queue",)),
     "gateway_ms": MetricDef("timer", "One call of the payment gateway.", ("gateway",)),
+    "mail_service_ms": MetricDef("timer", "One call of the mail service.", ("service",)),
     "in_flight": MetricDef("gauge", "Messages received and not settled.", ("queue",)),
     "last_poll_age_s": MetricDef("gauge", "Seconds since SQS last answered.", ("queue",)),
     "outbox_depth": MetricDef("gauge", "Outbox rows waiting for the relay."),

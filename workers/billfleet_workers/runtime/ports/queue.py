@@ -23,6 +23,8 @@ class Received:
     sent_at: datetime | None = None
     group_id: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
+    pointer: str | None = None
+    """What SQS holds in the body's place, where the body itself was left in S3."""
 
 
 @dataclass(frozen=True, slots=True)

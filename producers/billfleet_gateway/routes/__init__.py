@@ -1,0 +1,28 @@
+"""The routes of the front door, one module a subject. A new module is a line here.
+
+`app` includes them. Each turns a request into an effect or a view, and knows no other.
+"""
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from billfleet_gateway.routes import (
+    accounts,
+    avatars,
+    events,
+    health,
+    ledger,
+    loyalty,
+    work,
+)
+
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    accounts.router,
+    ledger.router,
+    loyalty.router,
+    events.router,
+    avatars.router,
+    work.router,
+    health.router,
+)
