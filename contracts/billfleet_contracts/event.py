@@ -10,14 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import ClassVar, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 from pydantic import BaseModel, ConfigDict
 
 try:
-    import orjson as _quick
+    import orjson
 except ImportError:  # this package needs pydantic alone; orjson only makes digests cheaper
-    _quick = None  # type: ignore[assignment]  # a module, or nothing
+    _quick: Any = None
+else:
+    _quick = orjson
 
 TYPE_PATTERN: Final = re.compile(
     r"(?P<name>billfleet\.[a-z][a-z0-9]*\.(?P<short>[a-z][a-z0-9_]*))\.v(?P<version>[1-9][0-9]*)"
@@ -39,7 +41,7 @@ def canonical_json(value: object) -> bytes:
     """One spelling per value: sorted keys, no spaces, UTF-8. What digests are computed over."""
     if _quick is not None and _is_plain(value):
         try:
-            return _quick.dumps(value, option=_quick.OPT_SORT_KEYS)
+            return bytes(_quick.dumps(value, option=_quick.OPT_SORT_KEYS))
         except TypeError:
             # Integers above 64 bits and lone surrogates: only the standard library spells them.
             pass

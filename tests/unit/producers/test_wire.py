@@ -206,7 +206,7 @@ async def test_nobody_listening_is_named_by_its_address() -> None:
         connect_timeout_s=5.0,
         read_timeout_s=5.0,
     )
-    with pytest.raises(Unreachable, match="127.0.0.1:1: "):
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1:1: "):
         await ask(fresh)
 
 
