@@ -9,6 +9,7 @@ from typing import Final
 
 from billfleet_workers.main.fleet_workers import (
     analytics,
+    avatar,
     collect,
     email,
     email_due_bills,
@@ -30,6 +31,7 @@ SPECS: Final[Mapping[str, WorkerSpec]] = {
         loyalty_view.WORKER,
         analytics.WORKER,
         webhooks.WORKER,
+        avatar.WORKER,
         export.WORKER,
         email_due_bills.WORKER,
         email.WORKER,

@@ -28,6 +28,7 @@ Counter = Literal[
     "reports_made",
     "loyalty_view_entries",
     "webhook_attempts",
+    "avatars",
     "exports_ended",
     "export_rows",
     "due_bill_requests",
@@ -105,6 +106,7 @@ METRICS: dict[Counter | Timer | Gauge, MetricDef] = {
     "webhook_attempts": MetricDef(
         "counter", "Tries of webhook deliveries, by how the delivery stood after.", ("result",)
     ),
+    "avatars": MetricDef("counter", "Uploaded pictures, by what became of them.", ("result",)),
     "exports_ended": MetricDef(
         "counter", "Exports ended (ready, failed, cancelled).", ("state", "format")
     ),
