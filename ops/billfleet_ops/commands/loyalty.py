@@ -5,26 +5,21 @@ takes options and brings them together. Points move only through messages.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billfleet_db import Database, loyalty, tenants
+from billfleet_db import loyalty
 from billfleet_db.customers import Customer, get_customers, upsert_customers
-from billfleet_db.engine import Isolation
-from billfleet_ops import loyalty_views
-from billfleet_ops.account_lookup import unknown_tenant
+from billfleet_ops import loyalty_rebuilding, loyalty_views
 from billfleet_ops.card_reading import read_card
-from billfleet_ops.commands import loyalty_view
 from billfleet_ops.configuration import load_settings
 from billfleet_ops.errors import Refused, UsageWrong
 from billfleet_ops.exits import Exit
 from billfleet_ops.loyalty_views import CardSeen, TransactionSeen
+from billfleet_ops.one_tenant import tenant_connection
 from billfleet_ops.output import Output
 from billfleet_ops.programme_file import ProgrammeFile, read_programme
 from billfleet_ops.teaching import lesson
@@ -66,7 +61,7 @@ def register(app: typer.Typer) -> None:
     set_up = lesson(("billfleet loyalty programme set club.yaml --tenant acme", "a new version"))
     group.add_typer(programmes, name="programme", help="Set up and try rules.", epilog=set_up)
     group.add_typer(cards, name="card", help="Open and show cards.", epilog=example)
-    loyalty_view.register(group)
+    loyalty_rebuilding.register(group)
 
 
 @programmes.command(
@@ -235,7 +230,7 @@ def replay(
 
 async def _set_programme(said: ProgrammeFile, tenant: str) -> bool:
     new = loyalty.RulesVersion(said.version, said.valid_from, said.rules.model_dump(mode="json"))
-    async with _connection(tenant) as connection:
+    async with tenant_connection(tenant) as connection:
         await loyalty.programmes.ensure(
             connection,
             tenant,
@@ -262,7 +257,7 @@ async def _set_programme(said: ProgrammeFile, tenant: str) -> bool:
 
 
 async def _open_card(tenant: str, programme: str, customer: str, card: str) -> bool:
-    async with _connection(tenant) as connection:
+    async with tenant_connection(tenant) as connection:
         if not await loyalty.programmes.exists(connection, tenant, programme):
             raise UsageWrong(
                 f"There is no programme {programme!r}",
@@ -276,7 +271,7 @@ async def _open_card(tenant: str, programme: str, customer: str, card: str) -> b
 
 
 async def _card(tenant: str, card_id: str, at: datetime) -> CardSeen:
-    async with _connection(tenant, "REPEATABLE READ") as connection:
+    async with tenant_connection(tenant, "REPEATABLE READ") as connection:
         seen = await read_card(connection, tenant, card_id, at)
         if seen is None:
             raise UsageWrong(
@@ -288,7 +283,7 @@ async def _card(tenant: str, card_id: str, at: datetime) -> CardSeen:
 
 
 async def _transaction(tenant: str, transaction_id: str) -> TransactionSeen:
-    async with _connection(tenant, "REPEATABLE READ") as connection:
+    async with tenant_connection(tenant, "REPEATABLE READ") as connection:
         found = await loyalty.transactions.get(connection, tenant, transaction_id)
         if found is None:
             raise UsageWrong(
@@ -304,26 +299,8 @@ async def _transaction(tenant: str, transaction_id: str) -> TransactionSeen:
 
 
 async def _verify(tenant: str | None) -> list[loyalty.LoyaltyFinding]:
-    async with _connection(tenant, "REPEATABLE READ", VERIFY_TIMEOUT_S) as connection:
+    async with tenant_connection(tenant, "REPEATABLE READ", VERIFY_TIMEOUT_S) as connection:
         return await loyalty.audit.verify(connection, tenant)
-
-
-@asynccontextmanager
-async def _connection(
-    tenant: str | None, isolation: Isolation | None = None, statement_timeout_s: float = 30.0
-) -> AsyncIterator[AsyncConnection]:
-    """A transaction that sees one tenant, which must exist, or all."""
-    url = load_settings().database_url.get_secret_value()
-    database = Database.connect(url, pool_size=1, statement_timeout_s=statement_timeout_s)
-    try:
-        async with database.transaction(isolation) as connection:
-            known = [each.tenant_id for each in await tenants.all_tenants(connection)]
-            if tenant is not None and tenant not in known:
-                raise unknown_tenant(tenant, known)
-            await loyalty.see_tenant(connection, tenant or loyalty.ALL_TENANTS)
-            yield connection
-    finally:
-        await database.close()
 
 
 def _instant(at: datetime | None) -> datetime:
