@@ -28,6 +28,7 @@ from billfleet_ops.replay.mending import send_edited
 from billfleet_ops.replay.pace import Pace
 from billfleet_ops.replay.places import address_book
 from billfleet_ops.replay.plan import Rules
+from billfleet_ops.replay.reading import Reading
 from billfleet_ops.replay.run import Replayer, Report, Request, Tools
 from billfleet_ops.replay.scan import hidden_s_for, kept_hidden
 from billfleet_ops.replay.session import Session, permissions_named
@@ -36,6 +37,7 @@ from billfleet_workers.runtime.ports.dead_letters import QueueFacts
 from billfleet_workers.runtime.ports.queue import Hiding
 
 JOBS_MAX = 200
+NAMES_MAX = 200
 CANARY_WAIT_S = 60.0
 
 
@@ -45,6 +47,8 @@ class Asked:
 
     queue: QueueFacts
     message_id: str | None = None
+    names: tuple[str, ...] = ()
+    """What else the message is called: its original id, and its event's."""
     filter: Filter = field(default_factory=Filter)
     terms: Mapping[str, str] = field(default_factory=dict)
     rate: float | None = None
@@ -57,6 +61,7 @@ class Asked:
         return {
             "queue": self.queue.name,
             "message_id": self.message_id,
+            "names": list(self.names),
             "filter": dict(self.terms),
             "rate": self.rate,
             "canary": self.canary,
@@ -117,7 +122,7 @@ class Job:
             "taken_out": report.taken_out,
             "failed": report.failed,
             "verdicts": {verdict.value: count for verdict, count in report.verdicts.items()},
-            "messages": [plan.reading.id for plan in report.rows[:100]],
+            "names": [name for plan in report.rows[:NAMES_MAX] for name in names_of(plan.reading)],
             "stopped": report.stopped,
         }
 
@@ -283,6 +288,11 @@ class Acting:
         finally:
             if is_handed_back:
                 await session.letters.hide(queue.url, [Hiding(message.receipt_handle, 0)])
+
+
+def names_of(reading: Reading) -> tuple[str, ...]:
+    """Every id of a message."""
+    return tuple(dict.fromkeys(filter(None, (reading.id, reading.original_id, reading.event_id))))
 
 
 def _sha256(text: str) -> str:

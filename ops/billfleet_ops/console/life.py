@@ -20,7 +20,14 @@ from billfleet_ops.console.picture import Picture
 from billfleet_ops.replay.reading import Reading
 from billfleet_workers.runtime.ports.dedupe import DedupeStore, Record
 
-TIMES = ("posted_at", "created_at", "recorded_at", "refused_at", "sent_at", "moved_at", "at")
+TIMES = (
+    "posted_at",
+    "created_at",
+    "recorded_at",
+    "refused_at",
+    "prepared_at",
+    "requested_at",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,9 @@ async def life_of(sources: Sources, sought: str) -> Life:
     life = Life(sought, [sought])
     _from_looks(life, sources.looks)
     async with sources.database.transaction() as connection:
+        done = await actions.about(connection, life.ids)
+        for action in done:
+            _learn(life, *action.asked.get("names", ()))
         found = await deliveries.of(connection, life.ids)
     for one in found:
         _learn(life, one.event_id, one.message_id)
@@ -87,8 +97,7 @@ async def life_of(sources: Sources, sought: str) -> Life:
         if one.rows or one.is_unknown
     ]
     await _caused(life, sources.database)
-    async with sources.database.transaction() as connection:
-        life.steps += [_action_step(one) for one in await actions.about(connection, life.ids)]
+    life.steps += [_action_step(one) for one in done]
     life.steps.sort(key=lambda step: (step.at is None, step.at.timestamp() if step.at else 0))
     return life
 

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from billfleet_ops.console.acting import Asked
+from billfleet_ops.console.acting import Asked, names_of
 from billfleet_ops.console.pages.dead_letters import facts_of
 from billfleet_ops.console.parts import acting_form, console_of, go, page, problem
 from billfleet_ops.replay import editing
@@ -129,7 +129,9 @@ async def mend(request: Request) -> Response:
     if editing.objection(editing.packed(text)) is not None:
         return problem(request, 422, "The body breaks its contract, so it was not sent.")
     console, queue = console_of(request), request.path_params["queue"]
-    asked = Asked(facts_of(console, queue), message_id=reading.id)
+    edited = read(replace(reading.message, body=editing.packed(text)))
+    names = (*names_of(reading), *names_of(edited))
+    asked = Asked(facts_of(console, queue), message_id=reading.id, names=names)
     body = reading.message.body
     job = await console.acting.mend(operator, asked, body, editing.packed(text))
     return go(f"/actions/{job.job_id}")
@@ -145,6 +147,7 @@ async def replay(request: Request) -> Response:
     asked = Asked(
         facts_of(console, queue),
         message_id=reading.id,
+        names=names_of(reading),
         resend_uncertain=form.get("resend_uncertain") == "yes",
         even_unreadable=form.get("even_unreadable") == "yes",
     )

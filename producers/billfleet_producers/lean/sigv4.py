@@ -1,6 +1,6 @@
 """Signature Version 4 for one kind of request: a POST of a JSON body to a service's endpoint.
 
-`aws_json` calls it for each request. It gives the same signature as botocore's signer, at a tenth
+`json_service` calls it for each request. It gives botocore's signature at a tenth
 of the cost: what never changes is written once, and the signing key is derived once a day and
 credential. Pure but for that key. It must not know what a request asks for.
 

@@ -1,62 +1,51 @@
 """The AWS JSON protocol: what is sent, what is tried again, and what errors become."""
 
-import io
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import Any, Self, cast
+from typing import Any
 
-import aiohttp
 import orjson
 import pytest
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import ClientError, CredentialRetrievalError, NoCredentialsError
 from botocore.parsers import ResponseParserError
 
-from billfleet_workers.adapters.aws_errors import Refused, translate
-from billfleet_workers.adapters.aws_json import JsonService
-from billfleet_workers.adapters.aws_sigv4 import Signer
+from billfleet_producers.lean.json_service import STALE_MAX, JsonService, Patience
+from billfleet_producers.lean.sigv4 import Signer
+from billfleet_producers.lean.wire import Reply, StaleConnection
+from billfleet_workers.adapters.aws_errors import PASSING, Refused, translate
 from billfleet_workers.runtime.errors import Misconfigured, Unavailable
 
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
 URL = "http://127.0.0.1:1/"
-RESET = aiohttp.ClientOSError(104, "Connection reset by peer")
-GONE = aiohttp.ServerDisconnectedError()
-REFUSED = aiohttp.ClientConnectorError(cast("Any", None), OSError(111, "refused"))
+STALE = StaleConnection("closed while idle")
+REFUSED = ConnectionRefusedError(111, "refused")
 
 
 class Answer:
     """One scripted answer of the far end."""
 
     def __init__(self, body: object = None, status: int = 200, **headers: str) -> None:
-        self.payload = body if isinstance(body, bytes) else orjson.dumps(body or {})
-        self.status = status
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
-
-    async def read(self) -> bytes:
-        return self.payload
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        return None
+        payload = body if isinstance(body, bytes) else orjson.dumps(body or {})
+        named = [(n.replace("_", "-").encode(), v.encode()) for n, v in headers.items()]
+        self.reply = Reply(status, named, payload)
 
 
-class ScriptedHttp:
-    """A session that answers from a list and remembers what it was sent."""
+class ScriptedWire:
+    """A wire that answers from a list and remembers what it was sent."""
 
     def __init__(self, *script: Answer | Exception) -> None:
         self._script = list(script)
-        self.sent: list[dict[str, Any]] = []
+        self.sent: list[tuple[Mapping[str, str], bytes]] = []
         self.closed = 0
 
-    def post(self, url: object, **request: Any) -> Answer:
-        self.sent.append({"url": str(url), **request})
+    async def post(self, headers: Mapping[str, str], body: bytes) -> Reply:
+        self.sent.append((headers, body))
         step = self._script.pop(0)
         if isinstance(step, Exception):
             raise step
-        return step
+        return step.reply
 
     async def close(self) -> None:
         self.closed += 1
@@ -95,24 +84,21 @@ HAS_KEYS = Keys()
 
 
 class Bench:
-    """A service on a scripted session."""
+    """A service on a scripted wire."""
 
-    def __init__(
-        self, *script: Answer | Exception, keys: Keys | None = HAS_KEYS, proxy: str | None = None
-    ) -> None:
-        self.http = ScriptedHttp(*script)
+    def __init__(self, *script: Answer | Exception, keys: Keys | None = HAS_KEYS) -> None:
+        self.wire = ScriptedWire(*script)
         self.clock = StandingClock()
+        self.skews: list[float] = []
         self.service = JsonService(
-            name="sqs",
             target_prefix="AmazonSQS",
-            url=URL,
             signer=Signer(service="sqs", region="us-east-1", url=URL),
             credentials=keys,
-            http=cast("Any", self.http),
+            wire=self.wire,
             clock=self.clock,
             jitter=lambda: 0.5,
-            attempts_max=3,
-            proxy=proxy,
+            patience=Patience(3, PASSING),
+            on_skew=self.skews.append,
         )
 
     async def ask(self, **parameters: Any) -> Mapping[str, Any]:
@@ -124,36 +110,37 @@ def error(code: str, status: int = 400, **headers: str) -> Answer:
 
 
 async def test_call_is_a_signed_post_of_its_parameters_and_returns_the_answer() -> None:
-    bench = Bench(Answer({"Messages": [{"Body": "é"}], "Failed": None}), proxy="http://proxy:1")
+    bench = Bench(Answer({"Messages": [{"Body": "é"}], "Failed": None}))
     assert await bench.ask(QueueUrl="u") == {"Messages": [{"Body": "é"}]}
-    [sent] = bench.http.sent
-    assert sent["url"] == URL
-    assert orjson.loads(sent["data"]) == {"QueueUrl": "u"}
-    assert sent["headers"]["X-Amz-Target"] == "AmazonSQS.ReceiveMessage"
-    assert sent["headers"]["X-Amz-Date"] == "20260131T120000Z"
-    assert sent["headers"]["Authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKID/20260131/")
-    assert (sent["proxy"], sent["allow_redirects"]) == ("http://proxy:1", False)
+    [(headers, body)] = bench.wire.sent
+    assert orjson.loads(body) == {"QueueUrl": "u"}
+    assert headers["X-Amz-Target"] == "AmazonSQS.ReceiveMessage"
+    assert headers["X-Amz-Date"] == "20260131T120000Z"
+    assert headers["Authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKID/20260131/")
 
 
-async def test_large_body_is_sent_as_a_file_and_whole_again_when_repeated() -> None:
-    bench = Bench(GONE, Answer())
-    await bench.ask(Body="x" * 600_000)
-    first, second = (sent["data"] for sent in bench.http.sent)
-    assert isinstance(first, io.BytesIO)
-    assert first is not second
-    assert second.read() == orjson.dumps({"Body": "x" * 600_000})
-
-
-@pytest.mark.parametrize("stale", [RESET, GONE])
-async def test_connection_closed_while_idle_is_replaced_at_once(stale: Exception) -> None:
-    bench = Bench(stale, Answer({"a": 1}))
+async def test_connections_closed_while_idle_are_replaced_at_once() -> None:
+    bench = Bench(*[STALE] * STALE_MAX, Answer({"a": 1}))
     assert await bench.ask() == {"a": 1}
     assert bench.clock.slept == []
 
 
+async def test_far_end_that_closes_every_connection_is_an_error_at_last() -> None:
+    bench = Bench(*[STALE] * (STALE_MAX + 1))
+    with pytest.raises(StaleConnection) as caught:
+        await bench.ask()
+    assert isinstance(translate("SQS", caught.value), Unavailable)
+
+
+async def test_silence_is_not_asked_again() -> None:
+    bench = Bench(TimeoutError("no answer in time"))
+    with pytest.raises(TimeoutError):
+        await bench.ask()
+
+
 async def test_unreachable_service_is_tried_three_times_with_growing_pauses() -> None:
     bench = Bench(REFUSED, REFUSED, REFUSED)
-    with pytest.raises(aiohttp.ClientConnectorError):
+    with pytest.raises(ConnectionRefusedError):
         await bench.ask()
     assert bench.clock.slept == [0.5, 1.0]
 
@@ -172,7 +159,7 @@ async def test_last_attempts_error_is_the_calls_error() -> None:
     bench = Bench(error("InternalError", 500), error("InternalError", 500), error("Late", 500))
     with pytest.raises(ClientError, match="Late"):
         await bench.ask()
-    assert len(bench.http.sent) == 3
+    assert len(bench.wire.sent) == 3
 
 
 async def test_refusal_is_not_repeated_and_reads_like_botocores() -> None:
@@ -183,7 +170,7 @@ async def test_refusal_is_not_repeated_and_reads_like_botocores() -> None:
     assert isinstance(refused, Refused)
     assert (refused.code, refused.reason) == ("ReceiptHandleIsInvalid", "why")
     assert caught.value.operation_name == "ReceiveMessage"
-    assert len(bench.http.sent) == 1
+    assert len(bench.wire.sent) == 1
 
 
 async def test_code_of_the_older_protocol_comes_first() -> None:
@@ -197,8 +184,7 @@ async def test_code_of_the_older_protocol_comes_first() -> None:
 
 @pytest.mark.parametrize("page", [b"<html>welcome</html>", b"[]", b""])
 async def test_page_of_a_proxy_is_not_an_answer(page: bytes) -> None:
-    answer = Answer()
-    answer.payload = page
+    answer = Answer(page)
     with pytest.raises(ResponseParserError) as caught:
         await Bench(answer).ask()
     assert isinstance(translate("SQS", caught.value), Unavailable)
@@ -210,7 +196,8 @@ async def test_clock_that_is_off_is_corrected_by_the_services_own(code: str) -> 
     bench = Bench(error(code, 403, date=theirs), Answer(), Answer())
     await bench.ask()
     await bench.ask()
-    dates = [sent["headers"]["X-Amz-Date"] for sent in bench.http.sent]
+    assert bench.skews == [-3600.0]
+    dates = [headers["X-Amz-Date"] for headers, _ in bench.wire.sent]
     assert dates == ["20260131T120000Z", "20260131T130000Z", "20260131T130000Z"]
 
 
@@ -221,7 +208,7 @@ async def test_wrong_secret_is_misconfigured_and_not_repeated(said: str | None) 
     with pytest.raises(ClientError) as caught:
         await bench.ask()
     assert isinstance(translate("SQS", caught.value), Misconfigured)
-    assert len(bench.http.sent) == 1
+    assert len(bench.wire.sent) == 1
 
 
 async def test_missing_credentials_are_misconfigured() -> None:
@@ -236,14 +223,13 @@ async def test_credentials_that_can_not_be_renewed_are_unavailable() -> None:
 
 
 async def test_text_that_is_no_unicode_goes_both_ways() -> None:
-    answer = Answer()
-    answer.payload = b'{"Body": "\\ud800"}'
+    answer = Answer(b'{"Body": "\\ud800"}')
     bench = Bench(answer)
     assert await bench.ask(Body="\ud800") == {"Body": "\ud800"}
-    assert bench.http.sent[0]["data"] == b'{"Body": "\\ud800"}'
+    assert bench.wire.sent[0][1] == b'{"Body": "\\ud800"}'
 
 
 async def test_closing_closes_the_session() -> None:
     bench = Bench()
     await bench.service.close()
-    assert bench.http.closed == 1
+    assert bench.wire.closed == 1

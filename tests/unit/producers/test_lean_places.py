@@ -1,11 +1,26 @@
 """Where the lean clients find a service: what botocore would answer, without its client."""
 
+import asyncio
+import ssl
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from aiobotocore.session import get_session
 
-from billfleet_workers.adapters.aws_lean import LeanService, Place, find_place, proxy_for
+from billfleet_producers.lean.client import LeanClient
+from billfleet_producers.lean.opening import (
+    LeanService,
+    Manner,
+    Place,
+    find_place,
+    open_service,
+    proxy_for,
+)
+from billfleet_workers.runtime.clock import SystemClock
+from certificates import Certificates
 
 Find = Callable[..., Place]
 
@@ -76,3 +91,53 @@ def test_proxy_of_the_environment_holds_unless_the_host_is_excepted(
     assert proxy_for("https://sqs.eu-central-1.amazonaws.com") == "http://proxy:3128"
     assert proxy_for("https://sqs.internal") is None
     assert proxy_for("http://127.0.0.1:4566") is None
+
+
+async def open_sqs(url: str, monkeypatch: pytest.MonkeyPatch) -> LeanClient | None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    skews: list[float] = []
+    manner = Manner(user_agent="tests", clock=SystemClock(), on_skew=skews.append)
+    service = await open_service(
+        get_session(), "sqs", region="eu-central-1", endpoint_url=url, manner=manner
+    )
+    return LeanClient(service) if service else None
+
+
+async def test_certificates_are_those_of_the_configuration(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b"X-Amz-Target: AmazonSQS.GetQueueUrl\r\n" in head
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{"QueueUrl":"u"}')
+        await writer.drain()
+        writer.close()
+
+    made = Certificates.make(tmp_path, host="localhost")
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=made.server())
+    url = f"https://localhost:{server.sockets[0].getsockname()[1]}"
+    untrusting = await open_sqs(url, monkeypatch)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(made.authority))
+    trusting = await open_sqs(url, monkeypatch)
+    assert untrusting is not None
+    assert trusting is not None
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await untrusting.get_queue_url(QueueName="q")
+    assert await trusting.get_queue_url(QueueName="q") == {"QueueUrl": "u"}
+    await trusting.close()
+    await untrusting.close()
+    server.close()
+    await server.wait_closed()
+
+
+async def test_behind_a_proxy_there_is_no_lean_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    monkeypatch.setenv("no_proxy", "")
+    assert await open_sqs("https://sqs.eu-central-1.amazonaws.com", monkeypatch) is None
+
+
+def test_only_operations_are_found_on_a_lean_client() -> None:
+    client = LeanClient(cast("Any", SimpleNamespace(close=None, call=None)))
+    with pytest.raises(AttributeError, match="meta"):
+        client.meta  # noqa: B018 - asked for, and refused

@@ -11,7 +11,7 @@ from botocore.credentials import ReadOnlyCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billfleet_workers.adapters.aws_sigv4 import CONTENT_TYPE, Signer, host_of
+from billfleet_producers.lean.sigv4 import CONTENT_TYPE, Signer, host_of
 
 NOW = datetime(2026, 1, 31, 23, 59, 58, tzinfo=UTC)
 TARGET = "AmazonSQS.ReceiveMessage"

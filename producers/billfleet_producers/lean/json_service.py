@@ -1,29 +1,25 @@
-"""The AWS JSON protocol over one HTTP session: signed, retried, its errors read as botocore's.
+"""The AWS JSON protocol over one wire: signed, retried, its errors read as botocore's.
 
-`aws_lean` builds one `JsonService` for each service. A call costs about a fifth of the same call
-through the SDK. What fails leaves as botocore's `ClientError`, aiohttp's errors or `TimeoutError`,
-so that `aws_errors` reads them like the SDK's. It must not know what any call is for.
+One `JsonService` speaks to one service. A call costs about a tenth of the same call through the
+SDK. What fails leaves as botocore's `ClientError` or as an OSError (TimeoutError is one), so that
+it is read like the SDK's. It must not know what any call is for.
 """
 
-import io
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
-import aiohttp
 import orjson
-import structlog
 from botocore.exceptions import ClientError, CredentialRetrievalError, NoCredentialsError
 from botocore.parsers import ResponseParserError
-from yarl import URL
 
-from billfleet_workers.adapters.aws_errors import PASSING
-from billfleet_workers.adapters.aws_sigv4 import Keys, Signer
-from billfleet_workers.runtime.clock import Clock
+from billfleet_producers.lean.sigv4 import Keys, Signer
+from billfleet_producers.lean.wire import Reply, StaleConnection
 
-LARGE_BODY_BYTES = 512 * 1024
+STALE_MAX = 3
 PAUSE_CAP_S = 5.0
 SKEW_MIN_S = 60.0
 """AWS accepts five minutes; a clock that is a minute off is worth correcting when it refuses."""
@@ -37,9 +33,38 @@ _SIGNATURE_REFUSED = frozenset(
     }
 )
 _TRANSIENT = frozenset({429, 500, 502, 503, 504})
-_RECONNECTS = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
 
-log = structlog.get_logger("billfleet.aws")
+
+class Connections(Protocol):
+    """What carries requests; a `Wire`, or a test's script."""
+
+    async def post(self, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Send one request and read its answer."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+class Time(Protocol):
+    """A clock that can wait."""
+
+    def now(self) -> datetime:
+        """The present, aware, in UTC."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """What is tried again. `passing` are codes that say nothing about the request."""
+
+    attempts_max: int = 1
+    passing: frozenset[str] = frozenset()
 
 
 class Credentials(Protocol):
@@ -51,77 +76,86 @@ class Credentials(Protocol):
 
 
 class JsonService:
-    """Calls one service. The session is its own, and is closed with it."""
+    """Calls one service. The wire is its own, and is closed with it.
+
+    `on_skew` hears by how many seconds this machine's clock is off when a service refuses its
+    signatures for that; requests are signed with the service's time from then on.
+    """
 
     def __init__(
         self,
         *,
-        name: str,
         target_prefix: str,
-        url: str,
         signer: Signer,
         credentials: Credentials | None,
-        http: aiohttp.ClientSession,
-        clock: Clock,
+        wire: Connections,
+        clock: Time,
         jitter: Callable[[], float],
-        attempts_max: int,
-        proxy: str | None = None,
+        patience: Patience,
+        on_skew: Callable[[float], None],
     ) -> None:
-        self._name = name
         self._target_prefix = target_prefix
-        self._url = URL(url, encoded=True)
         self._signer = signer
         self._credentials = credentials
-        self._http = http
+        self._wire = wire
         self._clock = clock
         self._jitter = jitter
-        self._attempts_max = attempts_max
-        self._proxy = proxy
+        self._patience = patience
+        self._on_skew = on_skew
         self._skew = timedelta(0)
 
     async def call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Make the call; the answer's top-level members that are null are left out."""
-        body = _to_json(parameters)
-        for attempt in range(1, self._attempts_max):
+        return await self.post(operation, _to_json(parameters))
+
+    async def post(self, operation: str, body: bytes) -> dict[str, Any]:
+        """Make a call whose parameters are JSON already."""
+        stale, attempt = 0, 1
+        while True:
             try:
                 return await self._attempt(operation, body)
-            except _RECONNECTS as error:
-                if not _is_stale(error):
-                    await self._pause(attempt)
+            except StaleConnection:
+                # Closed while idle: nothing was wrong with the request, and no time was lost.
+                stale += 1
+                if stale > STALE_MAX:
+                    raise
+                continue
+            except TimeoutError:
+                raise
+            except OSError:
+                if attempt >= self._patience.attempts_max:
+                    raise
+                await self._pause(attempt)
             except ClientError as error:
                 if not await self._may_pass(error, attempt):
                     raise
-        return await self._attempt(operation, body)
+            attempt += 1
 
     async def close(self) -> None:
         """Close the connections. Safe to call twice."""
-        await self._http.close()
+        await self._wire.close()
 
     async def _attempt(self, operation: str, body: bytes) -> dict[str, Any]:
         keys = await _frozen(self._credentials)
         target = f"{self._target_prefix}.{operation}"
-        now = self._clock.now() + self._skew
-        # aiohttp sends bytes in one go and warns above 1 MiB; a file it sends in pieces.
-        data = body if len(body) <= LARGE_BODY_BYTES else io.BytesIO(body)
-        async with self._http.post(
-            self._url,
-            data=data,
-            headers=self._signer.headers(target, body, keys, now),
-            proxy=self._proxy,
-            allow_redirects=False,
-        ) as response:
-            payload = await response.read()
-            if response.status != 200:
-                raise error_of(operation, response.status, response.headers, payload)
-        return _from_json(payload)
+        now = self._clock.now()
+        if self._skew:
+            now += self._skew
+        reply = await self._wire.post(self._signer.headers(target, body, keys, now), body)
+        if reply.status != 200:
+            raise error_of(operation, reply.status, reply.headers, reply.payload)
+        return _from_json(reply.payload)
 
     async def _may_pass(self, error: ClientError, attempt: int) -> bool:
         """Whether the same request may pass now; waits where it needs to."""
         code = error.response["Error"]["Code"]
         metadata = error.response["ResponseMetadata"]
         if code in _SIGNATURE_REFUSED:
-            return self._correct_clock(metadata["HTTPHeaders"].get("date"))
-        if code in PASSING or metadata["HTTPStatusCode"] in _TRANSIENT:
+            is_early = attempt <= self._patience.attempts_max
+            return is_early and self._correct_clock(metadata["HTTPHeaders"].get("date"))
+        if attempt >= self._patience.attempts_max:
+            return False
+        if code in self._patience.passing or metadata["HTTPStatusCode"] in _TRANSIENT:
             await self._pause(attempt)
             return True
         return False
@@ -132,12 +166,7 @@ class JsonService:
         if skew is None or abs(skew - self._skew) < timedelta(seconds=SKEW_MIN_S):
             return False
         self._skew = skew
-        log.warning(
-            "clock_is_off",
-            service=self._name,
-            by_s=-round(skew.total_seconds()),
-            do="requests are signed with the service's time; set this machine's clock",
-        )
+        self._on_skew(-skew.total_seconds())
         return True
 
     async def _pause(self, attempt: int) -> None:
@@ -155,11 +184,6 @@ async def _frozen(credentials: Credentials | None) -> Keys:
     if not keys.access_key or not keys.secret_key:
         raise NoCredentialsError
     return keys
-
-
-def _is_stale(error: aiohttp.ClientError) -> bool:
-    """Whether the far end had closed a connection that we kept: a new one may do at once."""
-    return not isinstance(error, aiohttp.ClientConnectorError)
 
 
 def error_of(
