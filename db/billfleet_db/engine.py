@@ -125,6 +125,20 @@ class Database:
             driver.remove_termination_listener(announcements.lost)
             await asyncio.shield(driver.close())
 
+    @asynccontextmanager
+    async def driver(self) -> AsyncIterator[asyncpg.Connection]:
+        """Give asyncpg's own connection, apart from the pool, for what SQLAlchemy has no word for.
+
+        What is left unfinished on it ends with the connection.
+        """
+        with self._located_errors():
+            driver = await self._open_connection()
+        try:
+            yield driver
+        finally:
+            # At once: a statement in full flow would be read to its end by an orderly farewell.
+            driver.terminate()
+
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()

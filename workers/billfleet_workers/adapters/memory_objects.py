@@ -56,7 +56,7 @@ class MemoryObjectStore:
         self.faults = Faults("the object store in memory")
         self.objects: dict[str, StoredObject] = {}
         self.uploads: dict[tuple[str, int], _Open] = {}
-        self._clock = clock
+        self.clock = clock
         self._numbers = count(1)
 
     async def put(
@@ -142,7 +142,7 @@ class MemoryObjectStore:
         """Put an object where it can be seen."""
         if if_absent and key in self.objects:
             raise ObjectExists(key)
-        self.objects[key] = StoredObject(body, content_type, dict(metadata), self._clock.now())
+        self.objects[key] = StoredObject(body, content_type, dict(metadata), self.clock.now())
 
     def _found(self, key: str) -> StoredObject:
         if key not in self.objects:
@@ -155,6 +155,7 @@ class MemoryUpload:
 
     def __init__(self, store: MemoryObjectStore, key: str, number: int) -> None:
         self.key = key
+        self.number = number
         self._store = store
         self._place = (key, number)
 

@@ -9,13 +9,17 @@ from typing import Final
 
 from billfleet_workers.main.fleet_workers import (
     analytics,
+    avatar,
     collect,
     email,
     email_due_bills,
+    export,
     loyalty_points,
     loyalty_view,
     mail_feedback,
     rebill,
+    reports,
+    webhooks,
 )
 from billfleet_workers.main.fleet_workers.spec import WorkerSpec
 
@@ -27,6 +31,10 @@ SPECS: Final[Mapping[str, WorkerSpec]] = {
         loyalty_points.WORKER,
         loyalty_view.WORKER,
         analytics.WORKER,
+        reports.WORKER,
+        webhooks.WORKER,
+        avatar.WORKER,
+        export.WORKER,
         email_due_bills.WORKER,
         email.WORKER,
         mail_feedback.WORKER,

@@ -19,9 +19,11 @@ class WorkerSpec:
     """One worker. `name` is the one that the catalogue gives its queue.
 
     `permissions` is what its handlers may do on AWS, beyond reading their queue and claiming.
+    `in_flight_max` is for one whose messages are heavy: a process takes no more of them.
     """
 
     name: str
     description: str
     open: Callable[[Shared], Awaitable[Handlers]]
     permissions: Permissions = ()
+    in_flight_max: int | None = None
