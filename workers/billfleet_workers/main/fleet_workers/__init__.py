@@ -18,6 +18,7 @@ from billfleet_workers.main.fleet_workers import (
     loyalty_view,
     mail_feedback,
     rebill,
+    reports,
     webhooks,
 )
 from billfleet_workers.main.fleet_workers.spec import WorkerSpec
@@ -30,6 +31,7 @@ SPECS: Final[Mapping[str, WorkerSpec]] = {
         loyalty_points.WORKER,
         loyalty_view.WORKER,
         analytics.WORKER,
+        reports.WORKER,
         webhooks.WORKER,
         avatar.WORKER,
         export.WORKER,
