@@ -51,10 +51,10 @@ async def test_export_is_told_to_its_end_with_a_link(
     asked = (await acme.post("/v1/exports", json=ASKED)).json()
     await front.send_outbox()
     states = []
+    done = "rows_written = 7, finished_at = now()"
     for change in (
         "state = 'running', run_id = gen_random_uuid(), leased_until = now()",
-        "state = 'ready', run_id = NULL, leased_until = NULL, manifest = '{}',"
-        + " rows_written = 7, finished_at = now()",
+        f"state = 'ready', run_id = NULL, leased_until = NULL, manifest = '{{}}', {done}",
     ):
         await change_exports(front, change)
         states.append((await acme.get(f"/v1/work/{asked['work_id']}")).json()["state"])

@@ -117,7 +117,7 @@ async def agreed(front: FrontDoor) -> FrontDoor:
     """Ada wants offers."""
     async with front.inside.transaction() as connection:
         await recipients.decide_consent(
-            connection, "acme", "c1", "marketing", True, now=START - timedelta(days=1)
+            connection, "acme", "c1", "marketing", is_given=True, now=START - timedelta(days=1)
         )
     return front
 
