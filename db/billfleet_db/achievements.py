@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 _ACHIEVED = text("""
     SELECT
       (SELECT count(*) FROM mail.mails
-        WHERE tenant_id = :tenant_id AND template = 'due_bills' AND state = 'sent') AS mails_sent,
+        WHERE tenant_id = :tenant_id AND state = 'sent'
+          AND template IN ('due_bills', 'nothing_due')) AS mails_sent,
       (SELECT CAST(coalesce(sum(issued), 0) AS bigint) FROM loyalty.lots
         WHERE tenant_id = :tenant_id) AS points_issued,
       (SELECT count(*) FROM analytics.events
