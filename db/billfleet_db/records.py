@@ -15,12 +15,10 @@ from billfleet_db.traces import SECRET
 
 TIMES: Final = (
     "created_at",
+    "prepared_at",
     "requested_at",
-    "queued_at",
-    "sent_at",
-    "attempted_at",
-    "made_at",
-    "at",
+    "suppressed_at",
+    "refused_at",
 )
 READ_MS: Final = 3_000
 VALUE_CHARS_MAX: Final = 160

@@ -16,7 +16,15 @@ from sqlalchemy import text
 from billfleet_db.engine import Database
 from billfleet_db.errors import DatabaseError
 
-NAMING_COLUMNS: Final = ("work_id", "event_id", "message_id", "request_id", "caused_by")
+NAMING_COLUMNS: Final = (
+    "work_id",
+    "event_id",
+    "message_id",
+    "request_id",
+    "mail_id",
+    "export_id",
+    "report_id",
+)
 LEFT_OUT: Final = ("fleet.outbox", "fleet.deliveries", "fleet.workers", "fleet.actions")
 """These are read by name, each with its own meaning."""
 ROWS_MAX: Final = 60

@@ -156,7 +156,11 @@ def show_card(card: CardArgument, tenant: Tenant, at: At = None, as_json: AsJson
     loyalty_views.show_card(Output(), seen, as_json=as_json)
 
 
-@group.command("why", epilog=lesson(("billfleet loyalty why T-1 --tenant acme", "in sentences")))
+@group.command(
+    "why",
+    short_help="Explain a transaction.",
+    epilog=lesson(("billfleet loyalty why T-1 --tenant acme", "in sentences")),
+)
 def why(
     transaction: Annotated[str, typer.Argument(metavar="TRANSACTION", help="Its id.")],
     tenant: Tenant,
@@ -167,7 +171,11 @@ def why(
     loyalty_views.show_transaction(Output(), seen, as_json=as_json)
 
 
-@group.command("verify", epilog=lesson(("billfleet loyalty verify", "1 when something is wrong")))
+@group.command(
+    "verify",
+    short_help="Check every lot and card anew.",
+    epilog=lesson(("billfleet loyalty verify", "1 when something is wrong")),
+)
 def verify(tenant: OneTenant = None, as_json: AsJson = False) -> None:
     """Check every lot and card anew against the movements; nothing is changed."""
     findings = asyncio.run(_verify(tenant))
@@ -178,6 +186,7 @@ def verify(tenant: OneTenant = None, as_json: AsJson = False) -> None:
 
 @group.command(
     "replay",
+    short_help="Play a file's purchases, and compare every lot.",
     epilog=lesson(
         ("billfleet loyalty replay purchases.csv --tenant shop", "send, wait, compare every lot"),
         ("billfleet loyalty replay purchases.csv --tenant shop --cards 500", "a sample"),

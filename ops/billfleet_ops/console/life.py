@@ -20,7 +20,14 @@ from billfleet_ops.console.picture import Picture
 from billfleet_ops.replay.reading import Reading
 from billfleet_workers.runtime.ports.dedupe import DedupeStore, Record
 
-TIMES = ("posted_at", "created_at", "recorded_at", "refused_at", "sent_at", "moved_at", "at")
+TIMES = (
+    "posted_at",
+    "created_at",
+    "recorded_at",
+    "refused_at",
+    "prepared_at",
+    "requested_at",
+)
 
 
 @dataclass(frozen=True, slots=True)

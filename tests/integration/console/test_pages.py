@@ -6,6 +6,9 @@ import httpx
 import pytest
 
 from billfleet_contracts import QUEUES
+from billfleet_db import Database
+from billfleet_db.records import TIMES, newest
+from billfleet_ops.console.pages.records import TABLES
 from console_room import DLQ, ConsoleRoom
 from console_words import words
 from replay_room import body_of, buried
@@ -170,3 +173,14 @@ async def test_a_foreign_host_or_origin_is_refused(browser: httpx.AsyncClient) -
     for headers in ({"Origin": "http://evil.example"}, {"Origin": "null"}):
         answer = await browser.post("/dead-letters/look", headers=headers)
         assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("kind", TABLES)
+async def test_every_kind_of_record_has_its_table_and_an_order_in_time(
+    browser: httpx.AsyncClient, books: Database, kind: str
+) -> None:
+    found = await newest(books, TABLES[kind], tenant="acme", limit=5)
+    assert found.exists
+    assert set(found.columns) & set(TIMES)
+    assert not [one for one in found.columns if "token" in one or "secret" in one]
+    assert (await browser.get(f"/records/{kind}?tenant=acme")).status_code == 200
