@@ -28,7 +28,9 @@ EPILOG = lesson(
 
 def register(group: typer.Typer) -> None:
     """Add the command to `billfleet loyalty`."""
-    group.command("rebuild-view", epilog=EPILOG)(rebuild_view)
+    group.command("rebuild-view", short_help="Make the table of transactions anew.", epilog=EPILOG)(
+        rebuild_view
+    )
 
 
 def rebuild_view(

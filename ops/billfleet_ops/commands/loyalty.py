@@ -13,7 +13,7 @@ import typer
 
 from billfleet_db import loyalty
 from billfleet_db.customers import Customer, get_customers, upsert_customers
-from billfleet_ops import loyalty_rebuilding, loyalty_views
+from billfleet_ops import loyalty_rebuilding, loyalty_refusals, loyalty_views
 from billfleet_ops.card_reading import read_card
 from billfleet_ops.configuration import load_settings
 from billfleet_ops.errors import Refused, UsageWrong
@@ -62,6 +62,7 @@ def register(app: typer.Typer) -> None:
     group.add_typer(programmes, name="programme", help="Set up and try rules.", epilog=set_up)
     group.add_typer(cards, name="card", help="Open and show cards.", epilog=example)
     loyalty_rebuilding.register(group)
+    loyalty_refusals.register(group)
 
 
 @programmes.command(
@@ -156,7 +157,11 @@ def show_card(card: CardArgument, tenant: Tenant, at: At = None, as_json: AsJson
     loyalty_views.show_card(Output(), seen, as_json=as_json)
 
 
-@group.command("why", epilog=lesson(("billfleet loyalty why T-1 --tenant acme", "in sentences")))
+@group.command(
+    "why",
+    short_help="Explain a transaction.",
+    epilog=lesson(("billfleet loyalty why T-1 --tenant acme", "in sentences")),
+)
 def why(
     transaction: Annotated[str, typer.Argument(metavar="TRANSACTION", help="Its id.")],
     tenant: Tenant,
@@ -167,7 +172,11 @@ def why(
     loyalty_views.show_transaction(Output(), seen, as_json=as_json)
 
 
-@group.command("verify", epilog=lesson(("billfleet loyalty verify", "1 when something is wrong")))
+@group.command(
+    "verify",
+    short_help="Check every lot and card anew.",
+    epilog=lesson(("billfleet loyalty verify", "1 when something is wrong")),
+)
 def verify(tenant: OneTenant = None, as_json: AsJson = False) -> None:
     """Check every lot and card anew against the movements; nothing is changed."""
     findings = asyncio.run(_verify(tenant))
@@ -178,6 +187,7 @@ def verify(tenant: OneTenant = None, as_json: AsJson = False) -> None:
 
 @group.command(
     "replay",
+    short_help="Play a file's purchases, and compare every lot.",
     epilog=lesson(
         ("billfleet loyalty replay purchases.csv --tenant shop", "send, wait, compare every lot"),
         ("billfleet loyalty replay purchases.csv --tenant shop --cards 500", "a sample"),

@@ -12,6 +12,9 @@ from typing import Any
 
 from billfleet_producers.lean.json_service import JsonService
 
+ONE_WORD = frozenset({"query", "scan"})
+"""Operations of DynamoDB without an underscore; any other such name is no operation."""
+
 Operation = Callable[..., Awaitable[Mapping[str, Any]]]
 
 
@@ -23,7 +26,7 @@ class LeanClient:
         self.close = service.close
 
     def __getattr__(self, name: str) -> Operation:
-        if name.startswith("_") or "_" not in name:
+        if name.startswith("_") or ("_" not in name and name not in ONE_WORD):
             raise AttributeError(f"no operation of AWS is called {name}")
         operation = "".join(part.capitalize() for part in name.split("_"))
         call = self._service.call

@@ -10,7 +10,7 @@ from billfleet_workers.main.permissions import (
     deletes_files,
     gets_files,
     lists_files,
-    puts_files,
+    uploads_files,
 )
 from billfleet_workers.main.shared import SOURCE, Shared
 
@@ -36,7 +36,7 @@ WORKER: Final = WorkerSpec(
     "writes exports: CSV, NDJSON, Parquet, XLSX, PDF statements",
     _open,
     permissions=(
-        *puts_files(EXPORTS),
+        *uploads_files(EXPORTS),
         *gets_files(EXPORTS),
         *deletes_files(EXPORTS),
         *lists_files(),
