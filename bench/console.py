@@ -3,9 +3,9 @@
     python bench/console.py [--messages 100000] [--loads 10]
 
 Chromium (BILLFLEET_BROWSER, by default /usr/bin/chromium) opens each page a number of times with an
-empty cache, on loopback; the figure is the browser's own first-contentful-paint, and beside it stands
-that of a page that says four words, which is what the browser takes by itself. The database is a real
-one with 2,000 accounts; queues are in memory, for a page never asks them.
+empty cache, on loopback; the figure is the browser's own first-contentful-paint. Beside it stands
+that of a page of four words, which is what the browser takes by itself. The database is a real one
+with 2,000 accounts; queues are in memory, for a page never asks them.
 """
 
 import argparse
