@@ -78,3 +78,10 @@ def test_nothing_has_no_quantile_and_zeros_are_amounts() -> None:
     spread = Spread()
     spread.add([0, 0, 0, 100])
     assert spread.quantiles_minor((0.5,)) == [0]
+
+
+def test_quantiles_of_equal_amounts_are_that_amount() -> None:
+    spread = Spread()
+    spread.merge(amounts_sketch([2990, 2990]))
+    spread.add([2990])
+    assert spread.quantiles_minor((0.0, 0.5, 0.95, 1.0)) == [2990] * 4

@@ -63,15 +63,18 @@ class Crowd:
 
 @dataclass(slots=True)
 class Spread:
-    """How amounts are spread: counts by logarithmic bin, and how many were nothing."""
+    """How amounts are spread: counts by logarithmic bin, how many were nothing, and the ends."""
 
     zeros: int = 0
+    lowest_minor: int | None = None
+    highest_minor: int | None = None
     bins: Counter[int] = field(default_factory=Counter)
 
     def add(self, amounts_minor: Iterable[int]) -> None:
         """Take in amounts, none of them negative."""
         mapping = _mapping()
         for amount_minor in amounts_minor:
+            self._reach(amount_minor, amount_minor)
             if amount_minor == 0:
                 self.zeros += 1
             else:
@@ -80,13 +83,16 @@ class Spread:
     def merge(self, sketch: bytes) -> None:
         """Take in a bucket's amounts."""
         said = json.loads(sketch)
+        if said["ends"] is not None:
+            self._reach(*said["ends"])
         self.zeros += said["zeros"]
         for key, count in said["bins"]:
             self.bins[key] += count
 
     def to_bytes(self) -> bytes:
         """The sketch as it is stored."""
-        said = {"zeros": self.zeros, "bins": sorted(self.bins.items())}
+        ends = None if self.lowest_minor is None else (self.lowest_minor, self.highest_minor)
+        said = {"ends": ends, "zeros": self.zeros, "bins": sorted(self.bins.items())}
         return json.dumps(said, separators=(",", ":")).encode()
 
     def quantiles_minor(self, wanted: Sequence[float]) -> list[int | None]:
@@ -99,7 +105,18 @@ class Spread:
             store.add(key, count)
         sketch = BaseDDSketch(_mapping(), store, DenseStore(), self.zeros)
         found = [sketch.get_quantile_value(share) for share in wanted]
-        return [None if value is None else round(value) for value in found]
+        return [None if value is None else self._within(round(value)) for value in found]
+
+    def _reach(self, lowest_minor: int, highest_minor: int) -> None:
+        if self.lowest_minor is None or lowest_minor < self.lowest_minor:
+            self.lowest_minor = lowest_minor
+        if self.highest_minor is None or highest_minor > self.highest_minor:
+            self.highest_minor = highest_minor
+
+    def _within(self, amount_minor: int) -> int:
+        """No quantile lies outside of what was seen; of equal amounts each is exact."""
+        lowest, highest = self.lowest_minor or 0, self.highest_minor or 0
+        return min(max(amount_minor, lowest), highest)
 
 
 def _mapping() -> Any:
