@@ -27,4 +27,5 @@ class Runbook(StrEnum):
     DATABASE_STRAINED = "ops/runbooks/database-strained.md"
     SWEEP_NOT_STARTED = "ops/runbooks/sweep-not-started.md"
     EVENTS_IN_QUARANTINE = "ops/runbooks/events-in-quarantine.md"
+    WEBHOOKS_NOT_TAKEN = "ops/runbooks/webhooks-not-taken.md"
     MAILS = "ops/runbooks/mails-not-going-out.md"
