@@ -19,6 +19,7 @@ ORDER: Final = (
     "database",
     "data",
     "messaging",
+    "mail",
     "services",
     "observability",
     "budget",

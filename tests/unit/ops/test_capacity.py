@@ -69,4 +69,4 @@ def test_prod_costs_more_than_dev_and_no_line_is_negative() -> None:
 
 
 def test_every_template_has_its_place_in_the_order_of_deployment() -> None:
-    assert {path.stem for path in template_paths()} - {"mail"} == set(ORDER)
+    assert {path.stem for path in template_paths()} == set(ORDER)
