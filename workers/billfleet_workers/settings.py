@@ -155,6 +155,9 @@ class Settings(BaseSettings):
 
     catch_up_periods_max: int = Field(default=12, ge=1, le=100, description="Per account and run.")
     charges_per_day_max: int = Field(default=15, ge=1, description="More parks the account.")
+    audit_retain_days: int = Field(
+        default=90, ge=1, le=3650, description="What was refused stays in the audit table."
+    )
     loyalty_view_retain_days: int = Field(
         default=730, ge=1, le=36500, description="Loyalty transactions stay in DynamoDB."
     )

@@ -13,7 +13,7 @@ import typer
 
 from billfleet_db import loyalty
 from billfleet_db.customers import Customer, get_customers, upsert_customers
-from billfleet_ops import loyalty_rebuilding, loyalty_views
+from billfleet_ops import loyalty_rebuilding, loyalty_refusals, loyalty_views
 from billfleet_ops.card_reading import read_card
 from billfleet_ops.configuration import load_settings
 from billfleet_ops.errors import Refused, UsageWrong
@@ -62,6 +62,7 @@ def register(app: typer.Typer) -> None:
     group.add_typer(programmes, name="programme", help="Set up and try rules.", epilog=set_up)
     group.add_typer(cards, name="card", help="Open and show cards.", epilog=example)
     loyalty_rebuilding.register(group)
+    loyalty_refusals.register(group)
 
 
 @programmes.command(

@@ -280,8 +280,14 @@ def decide_one(delivery: Delivery, desk: Desk) -> None:
         )
     elif delivery.result is not None:
         delivery.outcome = decide(
-            delivery.result, delivery.received.receive_count, desk.policy, desk.jitter()
+            delivery.result, _tries(delivery, desk), desk.policy, desk.jitter()
         )
+
+
+def _tries(delivery: Delivery, desk: Desk) -> int:
+    """How often it was tried. On FIFO queues a message is also received, and handed back, whenever
+    one before it in its group fails: there its dedupe record counts."""
+    return delivery.attempts if desk.fifo else delivery.received.receive_count
 
 
 def _with_followers(leader: Delivery) -> list[Delivery]:
