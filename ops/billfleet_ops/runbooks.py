@@ -26,3 +26,4 @@ class Runbook(StrEnum):
     WORKER_UNWELL = "ops/runbooks/worker-unwell.md"
     DATABASE_STRAINED = "ops/runbooks/database-strained.md"
     SWEEP_NOT_STARTED = "ops/runbooks/sweep-not-started.md"
+    EXPORT_NOT_READY = "ops/runbooks/export-not-ready.md"
