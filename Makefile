@@ -35,6 +35,15 @@ up: $(RUN_DONE) ## Run the embedded stack and the whole fleet until Ctrl-C
 test: $(DEV_DONE) ## Run every test
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
+.PHONY: dashboards
+dashboards: $(DEV_DONE) ## Write the dashboards of Grafana and CloudWatch
+	$(BIN)/python -m billfleet_ops.dashboards
+
+CHROMIUM ?= /usr/bin/chromium
+.PHONY: browser
+browser: $(DEV_DONE) ## Click through the console in Chromium (CHROMIUM=/usr/bin/chromium)
+	BILLFLEET_BROWSER=$(CHROMIUM) $(BIN)/python -m pytest tests/browser
+
 check: fmt-check lint types walls schemas-check templates-check test ## All that CI asks: format, lint, types, walls, schemas, tests
 
 SEEDS ?= 1000

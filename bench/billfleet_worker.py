@@ -53,7 +53,7 @@ class NoWork:
 
 async def work() -> None:
     """Receive until SIGTERM."""
-    configure("json", "info", sys.stderr)
+    configure("json", "info", sys.stderr, for_good=True)
     clock = SystemClock()
     clients = _clients(clock)
     stack = os.environ["BENCH_STACK"]

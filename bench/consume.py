@@ -24,7 +24,7 @@ from contestants import NODE, Contestant, contestants
 from queue_arena import Arena, open_arena
 
 RESULTS = Path(__file__).with_name("results")
-COUNTED = 2_000
+COUNTED = 5_000
 KILLED = 3_000
 QUICK = 2_000
 

@@ -4,6 +4,7 @@ Everything goes through the same doors as in production. Time stands still unles
 """
 
 import itertools
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
@@ -27,6 +28,9 @@ from billfleet_workers.handlers.loyalty_points import Balance, Book, LoyaltyHand
 from billfleet_workers.runtime.clock import ManualClock
 from billfleet_workers.runtime.handling import Work
 from rebill_world import CountingMetrics
+
+Say = Callable[..., tuple[int, str, str]]
+"""Runs a command line: its exit code, and what it said on both outputs."""
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)

@@ -4,6 +4,7 @@ Messages go through the handlers as the runtime would give them; `relay` carries
 holds to the mail worker, as SNS would. Time stands still unless a test moves it.
 """
 
+import asyncio
 import itertools
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -114,7 +115,7 @@ class MailWorld:
     async def consent(self, *, given: bool = True, tenant: str = "acme") -> None:
         async with self.database.transaction() as connection:
             await recipients.decide_consent(
-                connection, tenant, "c1", "marketing", given, now=self.clock.now()
+                connection, tenant, "c1", "marketing", is_given=given, now=self.clock.now()
             )
 
     def work(self, event: Event, *, tenant: str = "acme", receive_count: int = 1) -> Work:
@@ -156,6 +157,12 @@ class MailWorld:
     async def mail(self) -> Mail:
         [mail] = await self.mails()
         return mail
+
+    async def let_time_pass(self, until: "asyncio.Task[Finished]", *, step_s: float) -> None:
+        """Move the clock until the task has ended, leaving the database time to answer."""
+        while not until.done():
+            await self.clock.advance(step_s)
+            await asyncio.wait([until], timeout=0.002)
 
     @property
     def letter(self) -> EmailMessage:
@@ -202,6 +209,6 @@ def marketing(mail_id: str = "n-1", **changed: str) -> SendMail:
     return SendMail(
         template="marketing",
         recipient=Recipient(customer_id="c1"),
-        variables=variables | changed,
+        variables={**variables, **changed},
         mail_id=mail_id,
     )

@@ -49,7 +49,8 @@ class RecordingEndpoint(FaultyEndpoint):
             topic = fields.get("TopicArn", [""])[0].rpartition(":")[2]
             return [] if action in _FREE else [(f"sns:{action.removesuffix('Batch')}", topic)]
         if "/email/" in request.path:
-            return [("ses:SendEmail", "identity")]
+            raw = [("ses:SendRawEmail", "identity")] if b'"Raw"' in body else []
+            return [("ses:SendEmail", "identity"), *raw]
         return [_s3(request)]
 
 

@@ -68,7 +68,15 @@ QUEUES: Final[Mapping[str, QueueSpec]] = MappingProxyType(
         for spec in (
             QueueSpec(name="rebill", worker="rebill", visibility_timeout_s=60),
             QueueSpec(name="collect", worker="collect", visibility_timeout_s=120),
-            QueueSpec(name="loyalty.fifo", worker="loyalty-points", fifo=True, group="subject"),
+            # A message is received again whenever one before it in its group comes back, so
+            # its attempts are counted in its dedupe record and not by SQS.
+            QueueSpec(
+                name="loyalty.fifo",
+                worker="loyalty-points",
+                fifo=True,
+                group="subject",
+                max_receive_count=1000,
+            ),
             # An endpoint may be away for a day: its deliveries are tried that long, and their
             # number is counted in the database and not by the queue.
             QueueSpec(

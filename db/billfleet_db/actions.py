@@ -47,7 +47,9 @@ _LATEST = text(f"SELECT {_COLUMNS} FROM fleet.actions ORDER BY action_id DESC LI
 _ONE = text(f"SELECT {_COLUMNS} FROM fleet.actions WHERE action_id = :action_id")
 _ABOUT = text(f"""
     SELECT {_COLUMNS} FROM fleet.actions
-    WHERE target = ANY(CAST(:targets AS text[])) ORDER BY action_id
+    WHERE target = ANY(CAST(:names AS text[])) OR asked -> 'names' ?| CAST(:names AS text[])
+       OR answer -> 'names' ?| CAST(:names AS text[])
+    ORDER BY action_id LIMIT 100
 """)
 
 
@@ -106,7 +108,7 @@ async def one(connection: AsyncConnection, action_id: int) -> Action | None:
     return Action(**found) if found else None
 
 
-async def about(connection: AsyncConnection, targets: list[str]) -> list[Action]:
-    """Actions on any of these messages, oldest first."""
-    found = await connection.execute(_ABOUT, {"targets": targets})
+async def about(connection: AsyncConnection, names: list[str]) -> list[Action]:
+    """Actions on messages or events of these names, oldest first."""
+    found = await connection.execute(_ABOUT, {"names": names})
     return [Action(**row) for row in found.mappings()]

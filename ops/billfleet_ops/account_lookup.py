@@ -43,5 +43,5 @@ def unknown_tenant(tenant: str, known: list[str]) -> UsageWrong:
     elif known:
         hint = f"Known are {', '.join(known[:10])}{' …' if len(known) > 10 else ''}."
     else:
-        hint = "There are none yet: `billfleet accounts import` creates the first."
+        hint = "There are none yet: `accounts import` and `business set` create them."
     return UsageWrong(f"There is no tenant {tenant!r}", where="--tenant", remedy=hint)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from billfleet_ops.runbooks import Runbook
-from billfleet_workers.runtime.ports.metrics import METRICS, Counter, Gauge, Timer
+from billfleet_workers.runtime.ports.metrics import Counter, Gauge, Timer
 
 NAMESPACE: Final = "billfleet"
 """Where the CloudWatch agent puts what it hears from statsd."""
@@ -226,12 +226,14 @@ def cloudwatch_name(metric: Counter | Gauge | Timer) -> str:
 
 
 def cloudwatch_query(alarm: Alarm) -> str:
-    """The alarm's measure as a Metrics Insights query; with `per`, one series for each value."""
+    """The alarm's measure as a Metrics Insights query; with `per`, one series for each value.
+
+    It asks the whole namespace: the agent adds dimensions of its own (`metric_type`, `host`), and a
+    schema would only match metrics that have exactly those that it names.
+    """
     named = cloudwatch_name(alarm.metric)
-    tags = sorted({*METRICS[alarm.metric].tags, *alarm.per})
-    schema = ", ".join([f'"{NAMESPACE}"', *tags])
     # Made of constants of this table, and sent to CloudWatch, not to a database.
-    query = f'SELECT {alarm.statistic.upper()}("{named}") FROM SCHEMA({schema})'  # noqa: S608 - as said
+    query = f'SELECT {alarm.statistic.upper()}("{named}") FROM "{NAMESPACE}"'  # noqa: S608 - as said
     if alarm.where:
         conditions = [f"{tag} = '{value}'" for tag, value in sorted(alarm.where.items())]
         query += f" WHERE {' AND '.join(conditions)}"

@@ -21,6 +21,7 @@ NOT_SET = {
 BUCKET_ATTRIBUTES = {
     "BucketEncryption",
     "LifecycleConfiguration",
+    "NotificationConfiguration",
     "OwnershipControls",
     "PublicAccessBlockConfiguration",
 }
@@ -32,6 +33,7 @@ def read_bucket(s3: "S3Client", name: str) -> Mapping[str, Any]:
     readers: Mapping[str, Callable[[], Any]] = {
         "BucketEncryption": lambda: _encryption(s3, name),
         "LifecycleConfiguration": lambda: _lifecycle(s3, name),
+        "NotificationConfiguration": lambda: _notification(s3, name),
         "OwnershipControls": lambda: s3.get_bucket_ownership_controls(Bucket=name)[
             "OwnershipControls"
         ],
@@ -57,6 +59,11 @@ def correct_bucket(s3: "S3Client", name: str, attribute: str, wanted: Any) -> bo
         ]
         s3.put_bucket_encryption(
             Bucket=name, ServerSideEncryptionConfiguration=cast("Any", {"Rules": by_default})
+        )
+    elif attribute == "NotificationConfiguration":
+        told = [_to_api_told(one) for one in wanted["QueueConfigurations"]]
+        s3.put_bucket_notification_configuration(
+            Bucket=name, NotificationConfiguration=cast("Any", {"QueueConfigurations": told})
         )
     elif attribute == "OwnershipControls":
         s3.put_bucket_ownership_controls(Bucket=name, OwnershipControls=wanted)
@@ -89,6 +96,37 @@ def _encryption(s3: "S3Client", name: str) -> dict[str, Any]:
 def _lifecycle(s3: "S3Client", name: str) -> dict[str, Any]:
     answer = s3.get_bucket_lifecycle_configuration(Bucket=name)
     return {"Rules": [_to_template_rule(cast("Any", rule)) for rule in answer.get("Rules", [])]}
+
+
+def _notification(s3: "S3Client", name: str) -> dict[str, Any] | None:
+    answer = s3.get_bucket_notification_configuration(Bucket=name)
+    told = [
+        {
+            "Event": event,
+            "Queue": one["QueueArn"],
+            "Filter": {
+                "S3Key": {
+                    "Rules": [
+                        # S3 answers with a capital what it took without.
+                        {"Name": rule["Name"].lower(), "Value": rule["Value"]}
+                        for rule in one.get("Filter", {}).get("Key", {}).get("FilterRules", [])
+                    ]
+                }
+            },
+        }
+        for one in answer.get("QueueConfigurations", [])
+        for event in one["Events"]
+    ]
+    return {"QueueConfigurations": told} if told else None
+
+
+def _to_api_told(one: Mapping[str, Any]) -> dict[str, Any]:
+    rules = one["Filter"]["S3Key"]["Rules"]
+    return {
+        "QueueArn": one["Queue"],
+        "Events": [one["Event"]],
+        "Filter": {"Key": {"FilterRules": rules}},
+    }
 
 
 def _to_api_rule(rule: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,8 @@ FIRST = (
     "ledger",
     "payments",
     "status",
+    "top",
+    "console",
     "doctor",
     "replay_dlq",
 )

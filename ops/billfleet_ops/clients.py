@@ -106,6 +106,12 @@ class Clients:
         return session.client("cloudwatch", endpoint_url=self.endpoint_url, config=self._config)
 
     @cached_property
+    def sesv2(self) -> Any:
+        """The mail service; its types are not installed, and one call does not need them."""
+        session: Any = self._session
+        return session.client("sesv2", endpoint_url=self.endpoint_url, config=self._config)
+
+    @cached_property
     def sts(self) -> "STSClient":
         """Who we are."""
         return self._session.client("sts", endpoint_url=self.endpoint_url, config=self._config)

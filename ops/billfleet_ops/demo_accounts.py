@@ -49,15 +49,15 @@ class DemoAccount:
 TENANTS: Sequence[DemoTenant] = (
     DemoTenant(
         "north-telecom",
-        600,
+        180,
         "USD",
         2,
         ("America/New_York", "America/Chicago", "Pacific/Honolulu"),
         1825,
         11875,
     ),
-    DemoTenant("kaito-gym", 250, "JPY", 0, ("Asia/Tokyo",), 3000, 12000),
-    DemoTenant("leihrad", 150, "EUR", 2, ("Europe/Berlin",), 990, 4990),
+    DemoTenant("kaito-gym", 75, "JPY", 0, ("Asia/Tokyo",), 3000, 12000),
+    DemoTenant("leihrad", 45, "EUR", 2, ("Europe/Berlin",), 990, 4990),
 )
 
 

@@ -14,7 +14,7 @@ from billfleet_ops.output import Output
 from billfleet_ops.why_words import moment
 
 if TYPE_CHECKING:
-    from billfleet_ops.loyalty_replay import Comparison
+    from billfleet_ops.replaying import Replay
     from billfleet_workers.main.loyalty import Balance, Earned
 
 NEXT_EXPIRIES_MAX = 5
@@ -148,11 +148,19 @@ def show_dry_run(output: Output, earned: "Earned", *, as_json: bool) -> None:
     output.say(f"The purchase would earn {earned.points} points.")
 
 
-def show_comparison(output: Output, found: "Comparison", *, as_json: bool) -> None:
-    """Whether a replay came out as planned."""
+def show_replay(output: Output, replayed: "Replay", *, as_json: bool) -> None:
+    """Whether a replay came out as planned, and the same each time."""
+    found = replayed.comparison
     if as_json:
-        output.json(asdict(found))
+        output.json({**asdict(replayed), "is_right": replayed.is_right})
         return
+    output.table(
+        ("round", "messages", "seconds", "messages/s", "digest of all books"),
+        [
+            (number, one.sent, round(one.took_s, 1), round(one.sent / one.took_s), one.digest[:16])
+            for number, one in enumerate(replayed.rounds, 1)
+        ],
+    )
     rows = [
         ("cards", found.cards),
         ("lots", found.lots),

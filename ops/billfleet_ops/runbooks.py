@@ -27,3 +27,4 @@ class Runbook(StrEnum):
     DATABASE_STRAINED = "ops/runbooks/database-strained.md"
     SWEEP_NOT_STARTED = "ops/runbooks/sweep-not-started.md"
     EXPORT_NOT_READY = "ops/runbooks/export-not-ready.md"
+    EVENTS_IN_QUARANTINE = "ops/runbooks/events-in-quarantine.md"

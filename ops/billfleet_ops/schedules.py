@@ -25,4 +25,6 @@ SCHEDULES: Final[tuple[Schedule, ...]] = (
     Schedule("collect", "rate(5 minutes)", "*-*-* *:00/5:00", "what dunning put off until now"),
     Schedule("loyalty-expiry", "cron(20 1 * * ? *)", "*-*-* 01:20:00", "once a day"),
     Schedule("loyalty-warnings", "cron(40 7 * * ? *)", "*-*-* 07:40:00", "points that end soon"),
+    Schedule("analytics", "rate(5 minutes)", "*-*-* *:02/5:00", "sketches and raw files"),
+    Schedule("reports", "cron(10 * * * ? *)", "*-*-* *:10:00", "hourly: days end at every hour"),
 )

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
+from uuid import UUID
 
 import orjson
 import structlog
@@ -18,13 +19,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from billfleet_contracts import (
     AddPoints,
     CancelTransaction,
+    DueBillsRequested,
     Envelope,
+    ExportRequested,
     IssueStamps,
     RedeemReward,
     decode,
 )
-from billfleet_db import outbox, work_traces
+from billfleet_db import exports, outbox, work_traces
 from billfleet_db.loyalty import transactions
+from billfleet_db.mail import requests
 from billfleet_db.outbox import Known
 from billfleet_gateway.door import Door
 from billfleet_gateway.ports import WorkRecord
@@ -56,7 +60,7 @@ class Became:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How work ended, as the tables of its family say."""
+    """How work ended, or that it is being done, as the tables of its family say."""
 
     state: State
     at: datetime | None
@@ -74,6 +78,8 @@ async def became(door: Door, tenant: str, work_id: str) -> Became | None:
         ending = await _ending(connection, envelope) or _delivered(
             await work_traces.latest_delivery(connection, tenant, work_id)
         )
+    if ending is not None and ending.state not in ENDS:
+        return _told(known, ending.state, ending.reason)
     if ending is None and known.sent_at is not None and known.route_kind == "queue":
         ending, is_working = _of_record(await _look(door, tenant, known))
         if ending is None:
@@ -162,10 +168,48 @@ async def _loyalty(connection: AsyncConnection, envelope: Envelope) -> Ending | 
     return Ending(found.state, found.recorded_at, found.reason, outcome)
 
 
+async def _due_bills(connection: AsyncConnection, envelope: Envelope) -> Ending | None:
+    event = envelope.data
+    assert isinstance(event, DueBillsRequested)  # noqa: S101 - by `_ENDINGS`
+    found = await requests.get(connection, envelope.tenant, event.request_id)
+    if found is None:
+        return None
+    if found.state == "refused":
+        return Ending("refused", found.asked_at, found.reason)
+    if found.state != "accepted":
+        return Ending("done", found.asked_at, outcome={"answer": found.state})
+    if found.mail_state == "sent":
+        return Ending("done", found.sent_at, outcome={"answer": "mailed"})
+    if found.mail_state in {"refused", "uncertain"}:
+        return Ending("refused", found.asked_at, found.mail_reason)
+    return Ending("working", None)
+
+
+async def _export(connection: AsyncConnection, envelope: Envelope) -> Ending | None:
+    event = envelope.data
+    assert isinstance(event, ExportRequested)  # noqa: S101 - by `_ENDINGS`
+    export_id = UUID(event.export_id)
+    found = await exports.find(connection, envelope.tenant, export_id, now=envelope.time)
+    if found is None or found.work_id != envelope.id:
+        return None
+    outcome: dict[str, int | str] = {"export_id": event.export_id, "rows": found.rows_written}
+    match found.state:
+        case "requested":
+            return None
+        case "running":
+            return Ending("working", None)
+        case "failed" | "cancelled":
+            return Ending("refused", found.finished_at, found.failure or found.state, outcome)
+        case _:
+            return Ending("done", found.finished_at, outcome=outcome)
+
+
 _Finder = Callable[[AsyncConnection, Envelope], Awaitable[Ending | None]]
 _ENDINGS: Final[Mapping[type, _Finder]] = {
     AddPoints: _loyalty,
     IssueStamps: _loyalty,
     RedeemReward: _loyalty,
     CancelTransaction: _loyalty,
+    DueBillsRequested: _due_bills,
+    ExportRequested: _export,
 }

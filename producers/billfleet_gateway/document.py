@@ -28,6 +28,7 @@ _WITH_BODY: Final[tuple[Slug, ...]] = (
     "too-large",
     "unsupported-type",
     "invalid",
+    "not-found",
 )
 
 

@@ -1,4 +1,4 @@
-"""The async way to AWS: runs the call scripts over aiobotocore clients.
+"""The async way to AWS: runs the call scripts over lean clients, and aiobotocore's.
 
 Made by `Producer` when it opens, which is the first moment at which aiobotocore is imported. It
 decides nothing: what to ask is in `calls`, what errors mean in `aws_errors`.
@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 from collections.abc import Generator, Mapping
 from contextlib import AsyncExitStack
+from datetime import datetime
 from typing import Any, Protocol, TypeVar, cast
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
+from botocore.parsers import ResponseParserError
 
 from billfleet_contracts import Route
 from billfleet_producers import calls
@@ -22,12 +25,16 @@ from billfleet_producers.aws_errors import map_call_error, map_setup_error
 from billfleet_producers.calls import AwsCall, Service
 from billfleet_producers.claim_check import LargeBody
 from billfleet_producers.connection import Connection
+from billfleet_producers.lean.client import LeanClient
+from billfleet_producers.lean.opening import Manner, open_service
 from billfleet_producers.packing import Batch
+from billfleet_producers.preparing import utc_now
 from billfleet_producers.sending import Answer
 
 Result = TypeVar("Result")
 
 _WHOLE_BODY_BYTES_MAX = 2**20
+_log = logging.getLogger("billfleet.producers")
 
 
 class AsyncClients(Protocol):
@@ -45,7 +52,8 @@ class AiobotocoreClients:
 
     def __init__(self, connection: Connection) -> None:
         self._arguments = connection.client_arguments()
-        self._config = AioConfig(**connection.config_arguments())
+        self._config_arguments = connection.config_arguments()
+        self._config = AioConfig(**self._config_arguments)
         self._session = get_session()
         self._stack = AsyncExitStack()
         self._clients: dict[str, Any] = {}
@@ -65,6 +73,60 @@ class AiobotocoreClients:
         await self._stack.aclose()
 
 
+class LeanClients(AiobotocoreClients):
+    """SQS the lean way, unless a proxy stands before it; the SDK's clients for all else."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._connection = connection
+
+    async def client(self, service: Service) -> Any:
+        """The client of a service; the transport never asks twice at once."""
+        if service == "sqs" and service not in self._clients:
+            lean = await self._open_lean()
+            if lean is not None:
+                self._clients[service] = lean
+                self._stack.push_async_callback(lean.close)
+        return await super().client(service)
+
+    async def _open_lean(self) -> LeanClient | None:
+        settings = self._config_arguments
+        region = self._arguments["region_name"] or self._session.get_config_variable("region")
+        if region is None:
+            raise NoRegionError
+        service = await open_service(
+            self._session,
+            "sqs",
+            region=region,
+            endpoint_url=self._connection.endpoint_url,
+            manner=Manner(
+                user_agent=settings["user_agent"],
+                clock=_SystemTime(),
+                on_skew=_warn_of_skew,
+                connections_max=self._connection.calls_in_flight_max,
+                connect_timeout_s=self._connection.connect_timeout_s,
+                read_timeout_s=self._connection.read_timeout_s,
+            ),
+        )
+        return LeanClient(service) if service else None
+
+
+class _SystemTime:
+    """The system's clock."""
+
+    def now(self) -> datetime:
+        """The present."""
+        return utc_now()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+
+
+def _warn_of_skew(by_s: float) -> None:
+    _log.warning("this machine's clock is off by %.0f s; AWS's time is used to sign", by_s)
+
+
 def _stream_large_body(request: Any, **_: object) -> None:
     # aiohttp warns about larger bodies given as bytes, and a full batch in JSON is larger.
     if isinstance(request.body, bytes) and len(request.body) > _WHOLE_BODY_BYTES_MAX:
@@ -76,7 +138,7 @@ class AsyncAwsTransport:
 
     def __init__(self, connection: Connection, clients: AsyncClients | None = None) -> None:
         self._connection = connection
-        self._clients: AsyncClients = clients or AiobotocoreClients(connection)
+        self._clients: AsyncClients = clients or LeanClients(connection)
         self._addresses: dict[Route, str] = {
             Route("topic", name): arn for name, arn in connection.topic_arns.items()
         }
@@ -136,5 +198,5 @@ class AsyncAwsTransport:
         method = getattr(await self._client(call.service), call.operation)
         try:
             return cast("Mapping[str, Any]", await method(**call.parameters))
-        except (BotoCoreError, ClientError, OSError) as error:
+        except (BotoCoreError, ClientError, ResponseParserError, OSError) as error:
             raise map_call_error(error, destination) from error

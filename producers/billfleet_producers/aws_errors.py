@@ -19,6 +19,7 @@ from botocore.exceptions import (
 from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
 )
+from botocore.parsers import ResponseParserError
 
 from billfleet_producers.calls import is_throttle
 from billfleet_producers.errors import (
@@ -71,7 +72,8 @@ def map_call_error(error: Exception, destination: str) -> ProducerError:
         return _map_answer(error, destination)
     if isinstance(error, NoCredentialsError | PartialCredentialsError | CredentialRetrievalError):
         return NotPermitted(str(error), code="NoCredentials")
-    unreachable = (BotoConnectionError, HTTPClientError, OSError, TimeoutError)
+    # The last is a page of whatever stands in between, instead of an answer.
+    unreachable = (BotoConnectionError, HTTPClientError, OSError, ResponseParserError)
     if isinstance(error, unreachable):
         return EndpointUnreachable(_sentence(error), code="Unreachable", retriable=True)
     return SendFailed(_sentence(error), code=type(error).__name__)

@@ -17,7 +17,9 @@ from billfleet_workers.adapters.aws_client import AwsClients
 from billfleet_workers.adapters.aws_lean import LeanAwsClients
 from billfleet_workers.adapters.aws_publisher import AwsPublisher
 from billfleet_workers.adapters.dynamodb import DynamoDedupeStore
+from billfleet_workers.adapters.dynamodb_audit import DynamoAuditTrail
 from billfleet_workers.adapters.dynamodb_view import DynamoTransactionView
+from billfleet_workers.adapters.memory_audit import MemoryAuditTrail
 from billfleet_workers.adapters.memory_dedupe import MemoryDedupeStore
 from billfleet_workers.adapters.memory_objects import MemoryObjectStore
 from billfleet_workers.adapters.memory_publisher import MemoryPublisher
@@ -27,6 +29,7 @@ from billfleet_workers.adapters.s3_objects import S3ObjectStore
 from billfleet_workers.adapters.sqs import SqsQueue
 from billfleet_workers.adapters.statsd import StatsdMetrics
 from billfleet_workers.runtime.clock import ManualClock, SystemClock
+from billfleet_workers.runtime.ports.audit import AuditTrail
 from billfleet_workers.runtime.ports.dedupe import DedupeStore
 from billfleet_workers.runtime.ports.objects import ObjectStore
 from billfleet_workers.runtime.ports.publisher import Publisher
@@ -203,6 +206,21 @@ async def view(request: pytest.FixtureRequest) -> AsyncIterator[TransactionView]
     clients = make_clients(request.param, environment, environment["AWS_ENDPOINT_URL"])
     stack: str = request.getfixturevalue("deployed_stack")
     real = await DynamoTransactionView.open(clients, stack=stack, clock=SystemClock())
+    yield real
+    await real.close()
+
+
+@pytest.fixture(params=["memory", "sdk", "lean"])
+async def trail(request: pytest.FixtureRequest) -> AsyncIterator[AuditTrail]:
+    """An empty audit trail."""
+    clock = manual_clock()
+    if request.param == "memory":
+        yield MemoryAuditTrail(clock)
+        return
+    environment: dict[str, str] = request.getfixturevalue("aws_environment")
+    clients = make_clients(request.param, environment, environment["AWS_ENDPOINT_URL"])
+    stack: str = request.getfixturevalue("deployed_stack")
+    real = await DynamoAuditTrail.open(clients, stack=stack, clock=clock)
     yield real
     await real.close()
 

@@ -1,7 +1,7 @@
 """The exam of the dedupe port: in memory and on DynamoDB, with a clock that stands still."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -167,6 +167,40 @@ async def test_released_key_is_claimed_anew_even_with_another_payload(
     assert await store.release([Held("k", "t1")]) == [True]
     assert await store.read(["k"]) == [None]
     assert await claim(store, ask(by="t2", payload_hash="x")) == [Claimed()]
+
+
+def attempts(answers: Sequence[ClaimAnswer]) -> list[int]:
+    return [answer.attempts for answer in answers if isinstance(answer, Claimed)]
+
+
+async def test_failed_attempts_are_remembered_by_the_next_claim_of_the_same_payload(
+    dedupe_bench: DedupeBench,
+) -> None:
+    store = dedupe_bench.store
+    assert attempts(await claim(store, ask())) == [1]
+    for attempt in (1, 2):
+        by, after = f"t{attempt}", f"t{attempt + 1}"
+        assert await store.release([Held("k", by, failed_attempts=attempt)]) == [True]
+        assert await store.read(["k"]) == [None]
+        assert await store.release([Held("k", by, failed_attempts=attempt)]) == [False]
+        assert await store.extend([Held("k", by)], LEASE_S) == [False]
+        assert await store.complete([done(by=by)]) == [False]
+        assert attempts(await claim(store, ask(by=after))) == [attempt + 1]
+    assert await store.complete([done(by="t3")]) == [True]
+    assert isinstance((await claim(store, ask(by="t4")))[0], AlreadyDone)
+
+
+async def test_attempts_that_were_never_heard_of_again_count_and_another_payload_begins_anew(
+    dedupe_bench: DedupeBench,
+) -> None:
+    store, clock = dedupe_bench.store, dedupe_bench.clock
+    await claim(store, ask())
+    await clock.advance(LEASE_S)
+    assert attempts(await claim(store, ask(by="t2"))) == [2]
+    assert await store.release([Held("k", "t2", failed_attempts=2)]) == [True]
+    assert attempts(await claim(store, ask(by="t3", payload_hash="x"))) == [1]
+    assert await store.release([Held("k", "t3")]) == [True]
+    assert attempts(await claim(store, ask(by="t4"))) == [1]
 
 
 async def test_unknown_key_is_nobody_s_to_settle(dedupe_bench: DedupeBench) -> None:

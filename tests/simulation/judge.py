@@ -111,8 +111,21 @@ class Judge(ClaimRules, HandlerRules):
     ) -> None:
         """A bury call was answered."""
         for burial, answer in zip(burials, answers, strict=True):
+            self._check_tries(process, burial)
             if answer is not None:
                 self.books[process].unburied.add(burial.message_id)
+
+    def _check_tries(self, process: Process, burial: Burial) -> None:
+        """Given up is what was tried often enough; being handed back with its group is no try."""
+        if not self.plan.fifo or not burial.attributes.get("reason", "").startswith("gave up"):
+            return
+        history = self.histories.get(self.message_keys[burial.message_id])
+        tries = len(history.tokens) if history else 0
+        if tries < self.plan.attempts_max:
+            self.blame(
+                "a message has all its tries",
+                f"{process.name} gives {burial.message_id} up after {tries} claims",
+            )
 
     # The world reports.
 

@@ -134,5 +134,6 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("drain overruns its deadline", patches=((consumer, "SETTLE_MARGIN_S", 60.0),)),
     Mutant("a failed call blames everybody", patches=((_LIFE, "_answered", bugs.blame_everybody),)),
     Mutant("answers of a call mixed up", patches=((_LIFE, "_answered", bugs.mix_up_answers),)),
+    Mutant("FIFO tries are receives", patches=((delivery, "_tries", bugs.receives_as_tries),)),
     Mutant("drain cancels nobody", patches=((_LIFE, "cancel_handlers", bugs.cancel_nobody),)),
 )

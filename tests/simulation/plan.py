@@ -156,6 +156,7 @@ def draw(seed: int) -> Plan:
         faults=_faults(chance),
         batch_max=chance.choice((0, 0, 0, 2, 3, 8)),
         gather_s=chance.choice((0.0, 0.02, 0.5)),
+        attempts_max=chance.choice((8, 8, 3)) if fifo else 8,
     )
 
 

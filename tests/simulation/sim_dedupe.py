@@ -46,6 +46,8 @@ class Row:
     is_done: bool = False
     completed_s: float = 0.0
     note: str = ""
+    attempts: int = 1
+    is_free: bool = False
 
 
 @dataclass(slots=True)
@@ -69,15 +71,19 @@ class DedupeTable:
         answer = None if row is None else self.answer(row, request, now_s)
         if answer is None:
             lease_until_s = now_s + request.lease_s
-            self.rows[request.key] = Row(
+            mine = Row(
                 request.payload_hash, request.token, lease_until_s, lease_until_s + CLAIM_KEPT_S
             )
-            answer = Claimed(taken_over=row is not None)
+            is_same = row is not None and row.payload_hash == request.payload_hash
+            if row is not None and is_same and not row.is_done and row.expires_s > now_s:
+                mine.attempts = row.attempts + 1
+            self.rows[request.key] = mine
+            answer = Claimed(taken_over=row is not None, attempts=mine.attempts)
         return answer
 
     def answer(self, row: Row, request: ClaimRequest, now_s: float) -> ClaimAnswer | None:
         """What a row says to a claim. None: it may be taken over."""
-        if row.expires_s <= now_s:
+        if row.expires_s <= now_s or row.is_free:
             return None
         if row.payload_hash != request.payload_hash:
             return PayloadMismatch(row.payload_hash)
@@ -86,7 +92,7 @@ class DedupeTable:
         if row.lease_until_s <= now_s:
             return None
         if row.token == request.token:
-            return Claimed()
+            return Claimed(attempts=row.attempts)
         return InProgress(START + timedelta(seconds=row.lease_until_s))
 
     def complete(self, one: Completion, now_s: float) -> bool:
@@ -98,10 +104,15 @@ class DedupeTable:
         return True
 
     def release(self, held: Held) -> bool:
-        if self.is_held(held):
+        if not self.is_held(held):
+            return False
+        if held.failed_attempts:
+            self.rows[held.key].attempts = held.failed_attempts
+            self.rows[held.key].is_free = True
+            self.rows[held.key].token = ""
+        else:
             del self.rows[held.key]
-            return True
-        return False
+        return True
 
     def extend(self, held: Held, lease_until_s: float) -> bool:
         if not self.is_held(held):
@@ -112,7 +123,7 @@ class DedupeTable:
 
     def is_held(self, held: Held) -> bool:
         row = self.seen(held.key)
-        return row is not None and row.token == held.token and not row.is_done
+        return row is not None and row.token == held.token and not (row.is_done or row.is_free)
 
 
 class DedupeClient:

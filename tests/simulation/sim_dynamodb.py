@@ -62,7 +62,7 @@ class DynamoTable:
             self._tell_unmet(process, wanted, changes)
             return UNMET
         item.update(changes)
-        self._tell(process, item, changes)
+        self._tell(process, item, changes, wanted["token"]["S"])
         return {"TableName": "dedupe"}
 
     def _insert(self, process: Process, item: Item) -> Mapping[str, Any]:
@@ -83,7 +83,9 @@ class DynamoTable:
         del self.items[held.key]
         return {"TableName": "dedupe", "Item": item}
 
-    def _tell(self, process: Process, item: Item, changes: Mapping[str, Any]) -> None:
+    def _tell(
+        self, process: Process, item: Item, changes: Mapping[str, Any], token_before: str
+    ) -> None:
         key, token = item["pk"]["S"], item["token"]["S"]
         if "payload_hash" in changes:
             self._grant(process, item)
@@ -91,6 +93,8 @@ class DynamoTable:
             until_s = int(item["expires_at"]["N"]) - START.timestamp()
             completion = Completion(key, token, 0.0, "")
             self.judge.completed(process, completion, is_recorded=True, until_s=until_s)
+        elif "note" in changes:
+            self.judge.released(process, Held(key, token_before), is_released=True)
         else:
             self.judge.extended(process, Held(key, token), True, _lease_until_s(item))  # noqa: FBT003
 
@@ -160,7 +164,7 @@ class DynamoClient:
 def _verb_of(text: str) -> str:
     if text.startswith("INSERT") or '"payload_hash"=?' in text:
         return "claim"
-    if text.startswith("DELETE"):
+    if text.startswith("DELETE") or '"lease_until"=? SET "note"=?' in text:
         return "release"
     return "complete" if '"completed_at"=?' in text else "extend"
 

@@ -61,12 +61,17 @@ async def open_for_storing(connection: AsyncConnection, now: datetime) -> dateti
     return found
 
 
+async def hold(connection: AsyncConnection) -> None:
+    """Until this transaction ends nobody stores anything; waits for whoever does now."""
+    await connection.execute(_LOCK, {"key": _BOOKS_LOCK})
+
+
 async def close(connection: AsyncConnection, as_of: datetime) -> None:
     """From the end of this transaction on, nothing is stored before `as_of`.
 
     It waits for whoever is storing now. End the transaction soon: intake waits for it.
     """
-    await connection.execute(_LOCK, {"key": _BOOKS_LOCK})
+    await hold(connection)
     await connection.execute(_CLOSE, {"as_of": as_of})
 
 

@@ -6,7 +6,7 @@ for ever (R74). `recount` is the same from nothing but events, to compare (R76).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Final, Literal
@@ -86,9 +86,18 @@ _BUCKETS = text(f"""
 _RECOUNT = text(f"""
     SELECT {_KEY}, date_trunc('hour', stored_at, 'UTC') AS stored_hour, local_day,
            count(*) AS events, coalesce(sum(amount_minor), 0) AS amount_minor
-    FROM analytics.events WHERE tenant_id = :tenant_id
+    FROM analytics.events
+    WHERE tenant_id = :tenant_id
+      AND (xact, event_no) > (CAST(CAST(:xact AS text) AS xid8), CAST(:event_no AS bigint))
     GROUP BY {_KEY}, date_trunc('hour', stored_at, 'UTC'), local_day
     ORDER BY {_KEY}, stored_hour
+""")
+_COUNTED: Final = ("local_day", "events", "amount_minor")
+_DELETE = text("DELETE FROM analytics.buckets WHERE tenant_id = :tenant_id")
+_INSERT = text(f"""
+    INSERT INTO analytics.buckets ({_KEY}, stored_hour, {", ".join(_COUNTED)})
+    VALUES ({", ".join(f":{name}" for name in _KEY.split(", "))}, :stored_hour,
+            {", ".join(f":{name}" for name in _COUNTED)})
 """)
 _NAMES = text("""
     SELECT DISTINCT name FROM analytics.buckets WHERE tenant_id = :tenant_id ORDER BY name
@@ -124,10 +133,26 @@ async def all_of(connection: AsyncConnection, tenant_id: str) -> list[Bucket]:
     return [_bucket(*row) for row in rows]
 
 
-async def recount(connection: AsyncConnection, tenant_id: str) -> list[Bucket]:
-    """What the buckets should be, counted again from the tenant's events."""
-    rows = await connection.execute(_RECOUNT, {"tenant_id": tenant_id})
+async def recount(
+    connection: AsyncConnection, tenant_id: str, after: tuple[str, int] = ("0", 0)
+) -> list[Bucket]:
+    """What the tenant's events say, or those after this mark: what the buckets should."""
+    values = {"tenant_id": tenant_id, "xact": after[0], "event_no": after[1]}
+    rows = await connection.execute(_RECOUNT, values)
     return [_bucket(*row) for row in rows]
+
+
+async def replace_all(
+    connection: AsyncConnection, tenant_id: str, buckets: Sequence[Bucket]
+) -> None:
+    """Let the tenant's buckets be these, and nothing else; their sketches are stale then."""
+    await connection.execute(_DELETE, {"tenant_id": tenant_id})
+    if buckets:
+        rows = [
+            {**asdict(one.key), **{name: getattr(one, name) for name in _COUNTED}}
+            for one in buckets
+        ]
+        await connection.execute(_INSERT, rows)
 
 
 async def names(connection: AsyncConnection, tenant_id: str) -> Sequence[str]:

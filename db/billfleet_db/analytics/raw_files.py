@@ -52,9 +52,8 @@ class RawEvent:
 
 
 _FILE: Final = "file_id, tenant_id, day, object_key, rows, bytes_count, sha256"
-_HOLD = text("""
-    SELECT CAST(xact AS text) AS xact, event_no FROM analytics.export_mark FOR UPDATE SKIP LOCKED
-""")
+_MARKED = text("SELECT CAST(xact AS text) AS xact, event_no FROM analytics.export_mark")
+_HOLD = text(f"{_MARKED.text} FOR UPDATE SKIP LOCKED")
 _NEXT = text("""
     SELECT event_no, CAST(xact AS text) AS xact, tenant_id, source, event_id, payload_hash, name,
            occurred_at, stored_at, hour_start, local_day, brand_id, store_id, customer_id,
@@ -84,6 +83,11 @@ _CROWDED = text("""
     GROUP BY tenant_id, day HAVING count(*) >= :files_min
     ORDER BY tenant_id, day LIMIT :limit
 """)
+_LOCK_LIVE = text("""
+    SELECT file_id FROM analytics.raw_files
+    WHERE file_id = ANY(CAST(:file_ids AS uuid[])) AND state = 'live'
+    ORDER BY file_id FOR UPDATE
+""")
 _REPLACE = text("""
     UPDATE analytics.raw_files SET state = 'replaced', replaced_by = :by, replaced_at = :now
     WHERE file_id = ANY(CAST(:file_ids AS uuid[])) AND state = 'live'
@@ -104,11 +108,17 @@ async def hold_mark(connection: AsyncConnection) -> tuple[str, int] | None:
     return None if row is None else (row.xact, row.event_no)
 
 
+async def mark(connection: AsyncConnection) -> tuple[str, int]:
+    """How far the export has come."""
+    row = (await connection.execute(_MARKED)).one()
+    return (row.xact, row.event_no)
+
+
 async def next_events(
-    connection: AsyncConnection, mark: tuple[str, int], limit: int
+    connection: AsyncConnection, after: tuple[str, int], limit: int
 ) -> list[RawEvent]:
     """The events after the mark whose place in the order is final."""
-    values = {"xact": mark[0], "event_no": mark[1], "limit": limit}
+    values = {"xact": after[0], "event_no": after[1], "limit": limit}
     return [RawEvent(*row) for row in await connection.execute(_NEXT, values)]
 
 
@@ -119,8 +129,8 @@ async def set_mark(connection: AsyncConnection, last: RawEvent) -> None:
 
 async def add(connection: AsyncConnection, files: Sequence[RawFile], *, now: datetime) -> None:
     """Put files into the manifest."""
-    for one in files:
-        await connection.execute(_ADD, {**_values(one), "now": now})
+    if files:
+        await connection.execute(_ADD, [{**_values(one), "now": now} for one in files])
 
 
 async def live(
@@ -142,14 +152,11 @@ async def crowded(
 async def replace(
     connection: AsyncConnection, old: Sequence[RawFile], new: RawFile, *, now: datetime
 ) -> bool:
-    """Let `new` stand for all of `old`. False, and nothing may be kept, where one is gone already.
-
-    Roll the transaction back on False.
-    """
+    """Let `new` stand for all of `old`; False, and nothing is changed, where one is not live."""
     ids = [one.file_id for one in old]
-    done = await connection.execute(_REPLACE, {"file_ids": ids, "by": new.file_id, "now": now})
-    if done.rowcount != len(ids):
+    if len((await connection.execute(_LOCK_LIVE, {"file_ids": ids})).all()) != len(ids):
         return False
+    await connection.execute(_REPLACE, {"file_ids": ids, "by": new.file_id, "now": now})
     await add(connection, [new], now=now)
     return True
 

@@ -131,8 +131,8 @@ async def decide_consent(
     tenant_id: str,
     customer_id: str,
     purpose: str,
-    is_given: bool,  # the decision itself
     *,
+    is_given: bool,
     now: datetime,
 ) -> bool:
     """Record a decision unless it is the one that holds; returns whether it was news."""

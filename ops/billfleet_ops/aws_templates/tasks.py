@@ -127,7 +127,11 @@ def _secrets(*, is_owner: bool) -> list[Tree]:
     """PostgreSQL's own variables: the driver reads them where the URL names no user."""
     database = imported("OwnerSecretArn" if is_owner else "ApplicationSecretArn")
     parts = [("PGUSER", database, "username"), ("PGPASSWORD", database, "password")]
-    if not is_owner:
+    if is_owner:
+        # The workers' login is made by the first migration and gets its password with it.
+        workers = imported("ApplicationSecretArn")
+        parts.append(("BILLFLEET_APP_PASSWORD", workers, "password"))
+    else:
         application = imported("SettingsSecretArn")
         parts += [
             ("BILLFLEET_LINK_SECRET", application, "link_secret"),

@@ -5,31 +5,25 @@ takes options and brings them together. Points move only through messages.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billfleet_contracts import ProgrammeRules
-from billfleet_db import Database, loyalty, tenants
+from billfleet_db import loyalty
 from billfleet_db.customers import Customer, get_customers, upsert_customers
-from billfleet_db.engine import Isolation
-from billfleet_ops import loyalty_views
-from billfleet_ops.account_lookup import unknown_tenant
-from billfleet_ops.commands import loyalty_view
+from billfleet_ops import loyalty_rebuilding, loyalty_refusals, loyalty_views
+from billfleet_ops.card_reading import read_card
 from billfleet_ops.configuration import load_settings
 from billfleet_ops.errors import Refused, UsageWrong
 from billfleet_ops.exits import Exit
 from billfleet_ops.loyalty_views import CardSeen, TransactionSeen
+from billfleet_ops.one_tenant import tenant_connection
 from billfleet_ops.output import Output
 from billfleet_ops.programme_file import ProgrammeFile, read_programme
 from billfleet_ops.teaching import lesson
 
-HISTORY_MAX = 50
 VERIFY_TIMEOUT_S = 3600.0
 EXAMPLE = """A whole programme (YAML or JSON):
 
@@ -67,7 +61,8 @@ def register(app: typer.Typer) -> None:
     set_up = lesson(("billfleet loyalty programme set club.yaml --tenant acme", "a new version"))
     group.add_typer(programmes, name="programme", help="Set up and try rules.", epilog=set_up)
     group.add_typer(cards, name="card", help="Open and show cards.", epilog=example)
-    loyalty_view.register(group)
+    loyalty_rebuilding.register(group)
+    loyalty_refusals.register(group)
 
 
 @programmes.command(
@@ -162,7 +157,11 @@ def show_card(card: CardArgument, tenant: Tenant, at: At = None, as_json: AsJson
     loyalty_views.show_card(Output(), seen, as_json=as_json)
 
 
-@group.command("why", epilog=lesson(("billfleet loyalty why T-1 --tenant acme", "in sentences")))
+@group.command(
+    "why",
+    short_help="Explain a transaction.",
+    epilog=lesson(("billfleet loyalty why T-1 --tenant acme", "in sentences")),
+)
 def why(
     transaction: Annotated[str, typer.Argument(metavar="TRANSACTION", help="Its id.")],
     tenant: Tenant,
@@ -173,7 +172,11 @@ def why(
     loyalty_views.show_transaction(Output(), seen, as_json=as_json)
 
 
-@group.command("verify", epilog=lesson(("billfleet loyalty verify", "1 when something is wrong")))
+@group.command(
+    "verify",
+    short_help="Check every lot and card anew.",
+    epilog=lesson(("billfleet loyalty verify", "1 when something is wrong")),
+)
 def verify(tenant: OneTenant = None, as_json: AsJson = False) -> None:
     """Check every lot and card anew against the movements; nothing is changed."""
     findings = asyncio.run(_verify(tenant))
@@ -184,9 +187,14 @@ def verify(tenant: OneTenant = None, as_json: AsJson = False) -> None:
 
 @group.command(
     "replay",
+    short_help="Play a file's purchases, and compare every lot.",
     epilog=lesson(
         ("billfleet loyalty replay purchases.csv --tenant shop", "send, wait, compare every lot"),
         ("billfleet loyalty replay purchases.csv --tenant shop --cards 500", "a sample"),
+        (
+            "billfleet loyalty replay purchases.csv --tenant shop --times 2",
+            "the second time past every dedupe but PostgreSQL's, and nothing changes",
+        ),
     ),
 )
 def replay(
@@ -195,31 +203,44 @@ def replay(
     ],
     tenant: Tenant,
     cards_max: Annotated[int | None, typer.Option("--cards", min=1, help="Only so many.")] = None,
+    times: Annotated[int, typer.Option(min=1, max=100, help="So often, one after another.")] = 1,
+    past_dedupe: Annotated[
+        bool, typer.Option("--past-dedupe", help="New dedupe keys from the first time on.")
+    ] = False,
     patience_s: Annotated[
         float, typer.Option("--patience", help="Seconds without progress until it gives up.")
-    ] = 60.0,
+    ] = 120.0,
     as_json: AsJson = False,
 ) -> None:
     """Play purchases through the queue and the worker, and compare every lot with the plan.
 
     Some purchases are returned and some cards redeem everything, by a seeded plan whose outcome is
     computed a second time on its own. A worker must be running (`billfleet up`). Use a tenant made
-    for this. Running it again changes nothing, also after workers were killed.
+    for this. Running it again changes nothing, also after workers were killed: with --times all is
+    sent again under new dedupe keys, and a digest of all books must stay the same.
     """
     # Imported here, because no other command of this group sends messages.
     from billfleet_ops.replaying import play
 
-    comparison = asyncio.run(
-        play(load_settings(), file, tenant, cards_max=cards_max, patience_s=patience_s)
+    replayed = asyncio.run(
+        play(
+            load_settings(),
+            file,
+            tenant,
+            cards_max=cards_max,
+            times=times,
+            past_dedupe=past_dedupe,
+            patience_s=patience_s,
+        )
     )
-    loyalty_views.show_comparison(Output(), comparison, as_json=as_json)
-    if comparison.differences:
+    loyalty_views.show_replay(Output(), replayed, as_json=as_json)
+    if not replayed.is_right:
         raise typer.Exit(Exit.FAILED)
 
 
 async def _set_programme(said: ProgrammeFile, tenant: str) -> bool:
     new = loyalty.RulesVersion(said.version, said.valid_from, said.rules.model_dump(mode="json"))
-    async with _connection(tenant) as connection:
+    async with tenant_connection(tenant) as connection:
         await loyalty.programmes.ensure(
             connection,
             tenant,
@@ -246,7 +267,7 @@ async def _set_programme(said: ProgrammeFile, tenant: str) -> bool:
 
 
 async def _open_card(tenant: str, programme: str, customer: str, card: str) -> bool:
-    async with _connection(tenant) as connection:
+    async with tenant_connection(tenant) as connection:
         if not await loyalty.programmes.exists(connection, tenant, programme):
             raise UsageWrong(
                 f"There is no programme {programme!r}",
@@ -260,31 +281,19 @@ async def _open_card(tenant: str, programme: str, customer: str, card: str) -> b
 
 
 async def _card(tenant: str, card_id: str, at: datetime) -> CardSeen:
-    from billfleet_workers.main.loyalty import balance_of
-
-    async with _connection(tenant, "REPEATABLE READ") as connection:
-        card = await loyalty.cards.get(connection, tenant, card_id)
-        if card is None:
+    async with tenant_connection(tenant, "REPEATABLE READ") as connection:
+        seen = await read_card(connection, tenant, card_id, at)
+        if seen is None:
             raise UsageWrong(
                 f"There is no card {card_id!r}",
                 where=f"tenant {tenant}",
                 remedy="Check the id. `billfleet loyalty card open` opens one.",
             )
-        lots = await loyalty.lots.all_lots(connection, tenant, card_id)
-        found = await loyalty.programmes.rules_at(connection, tenant, card.programme_id, at)
-        rules = ProgrammeRules.model_validate_json(found.as_json) if found else ProgrammeRules()
-        return CardSeen(
-            card,
-            balance_of(lots, card.debt_points, at, rules.debt),
-            at,
-            lots,
-            await loyalty.transactions.of_card(connection, tenant, card_id, limit=HISTORY_MAX),
-            await loyalty.programmes.open_vouchers(connection, tenant, card_id),
-        )
+        return seen
 
 
 async def _transaction(tenant: str, transaction_id: str) -> TransactionSeen:
-    async with _connection(tenant, "REPEATABLE READ") as connection:
+    async with tenant_connection(tenant, "REPEATABLE READ") as connection:
         found = await loyalty.transactions.get(connection, tenant, transaction_id)
         if found is None:
             raise UsageWrong(
@@ -300,26 +309,8 @@ async def _transaction(tenant: str, transaction_id: str) -> TransactionSeen:
 
 
 async def _verify(tenant: str | None) -> list[loyalty.LoyaltyFinding]:
-    async with _connection(tenant, "REPEATABLE READ", VERIFY_TIMEOUT_S) as connection:
+    async with tenant_connection(tenant, "REPEATABLE READ", VERIFY_TIMEOUT_S) as connection:
         return await loyalty.audit.verify(connection, tenant)
-
-
-@asynccontextmanager
-async def _connection(
-    tenant: str | None, isolation: Isolation | None = None, statement_timeout_s: float = 30.0
-) -> AsyncIterator[AsyncConnection]:
-    """A transaction that sees one tenant, which must exist, or all."""
-    url = load_settings().database_url.get_secret_value()
-    database = Database.connect(url, pool_size=1, statement_timeout_s=statement_timeout_s)
-    try:
-        async with database.transaction(isolation) as connection:
-            known = [each.tenant_id for each in await tenants.all_tenants(connection)]
-            if tenant is not None and tenant not in known:
-                raise unknown_tenant(tenant, known)
-            await loyalty.see_tenant(connection, tenant or loyalty.ALL_TENANTS)
-            yield connection
-    finally:
-        await database.close()
 
 
 def _instant(at: datetime | None) -> datetime:

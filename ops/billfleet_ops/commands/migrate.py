@@ -34,6 +34,15 @@ def migrate(
     check: Annotated[
         bool, typer.Option("--check", help="Change nothing; say what is pending.")
     ] = False,
+    app_password: Annotated[
+        str | None,
+        typer.Option(
+            "--app-password",
+            envvar="BILLFLEET_APP_PASSWORD",
+            show_envvar=True,
+            help="Give the workers' login this password; better by its variable.",
+        ),
+    ] = None,
 ) -> None:
     """Bring the database to the schema of this version.
 
@@ -43,11 +52,14 @@ def migrate(
     output = Output()
     url = load_settings().migration_url().get_secret_value()
     pending = asyncio.run(migrations.pending(url))
-    if not pending:
-        output.say(f"{redacted(url)} is at {migrations.head()}; nothing is pending.")
-        return
-    if check:
+    if check and pending:
         output.say(f"{redacted(url)} lacks: {', '.join(pending)}. Run `billfleet migrate`.")
         raise typer.Exit(Exit.FAILED)
-    asyncio.run(migrations.upgrade(url))
-    output.say(f"{redacted(url)}: applied {', '.join(pending)}.")
+    if not pending:
+        output.say(f"{redacted(url)} is at {migrations.head()}; nothing is pending.")
+    elif not check:
+        asyncio.run(migrations.upgrade(url))
+        output.say(f"{redacted(url)}: applied {', '.join(pending)}.")
+    if app_password and not check:
+        asyncio.run(migrations.set_app_password(url, app_password))
+        output.say(f"The login {migrations.APP_ROLE} has its password.")

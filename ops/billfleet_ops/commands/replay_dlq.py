@@ -132,6 +132,7 @@ def replay(
     older_than: options.OlderThan = None,
     younger_than: options.YoungerThan = None,
     where: options.Where = None,
+    containing: options.Containing = None,
     message_id: options.OneId = None,
     limit: options.Limit = None,
     rate: options.Rate = None,
@@ -158,7 +159,7 @@ def replay(
         queues=queue or [],
         to=to,
         filter=options.build_filter(
-            event_type, tenant, fingerprint, older_than, younger_than, where or []
+            event_type, tenant, fingerprint, older_than, younger_than, where or [], containing
         ),
         rules=options.build_rules(
             force_key,
@@ -213,6 +214,7 @@ def export(
     older_than: options.OlderThan = None,
     younger_than: options.YoungerThan = None,
     where: options.Where = None,
+    containing: options.Containing = None,
     output_file: Annotated[
         Path | None, typer.Option("--output", "-o", help="A new file; standard output without.")
     ] = None,
@@ -222,7 +224,7 @@ def export(
     Bodies hold whatever producers put in: keep the file as you keep the data.
     """
     meant = options.build_filter(
-        event_type, tenant, fingerprint, older_than, younger_than, where or []
+        event_type, tenant, fingerprint, older_than, younger_than, where or [], containing
     )
     asyncio.run(emptying.export(Output(), queue or [], meant, output_file))
 
@@ -252,6 +254,7 @@ def purge(
     older_than: options.OlderThan = None,
     younger_than: options.YoungerThan = None,
     where: options.Where = None,
+    containing: options.Containing = None,
     done: Annotated[bool, typer.Option("--done", help="Only what is recorded as done.")] = False,
     everything: Annotated[bool, typer.Option(help="Really all; no filter is given.")] = False,
     yes: options.Yes = False,
@@ -263,7 +266,7 @@ def purge(
     counts.
     """
     meant = options.build_filter(
-        event_type, tenant, fingerprint, older_than, younger_than, where or []
+        event_type, tenant, fingerprint, older_than, younger_than, where or [], containing
     )
     if meant.is_open and not done and not everything:
         raise UsageWrong(

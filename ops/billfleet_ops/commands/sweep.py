@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from billfleet_contracts import TENANT_PATTERN
+from billfleet_contracts import TENANT_PATTERN, ReportPeriod
 from billfleet_db import Database, tenants
 from billfleet_ops.account_lookup import unknown_tenant
 from billfleet_ops.configuration import load_settings
@@ -48,6 +48,16 @@ WARNINGS_EPILOG = lesson(
     ("billfleet sweep loyalty-warnings", "announce what ends soon"),
     ("billfleet sweep loyalty-warnings --dry-run --json", "only count it, for a program"),
 )
+
+ANALYTICS_EPILOG = lesson(
+    ("billfleet sweep analytics", "sketches, Parquet, compaction; run it every few minutes"),
+    ("billfleet sweep analytics --json", "what it did, for a program"),
+)
+REPORTS_EPILOG = lesson(
+    ("billfleet sweep reports", "whatever is over; run it every hour"),
+    ("billfleet sweep reports --monthly --dry-run", "count only"),
+)
+REPORT_PERIODS: tuple[ReportPeriod, ...] = ("day", "week", "month")
 
 sweeps = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -140,6 +150,66 @@ async def existing(settings: Settings, tenant: str | None) -> str | None:
     if tenant not in known:
         raise unknown_tenant(str(tenant), known)
     return tenant
+
+
+@sweeps.command("analytics", epilog=ANALYTICS_EPILOG)
+def analytics(as_json: JsonOption = False) -> None:
+    """Keep analytics up: sketches, events to the object store as Parquet, small files merged.
+
+    Counts need none of this: they are right as soon as an event is stored. Run it every few
+    minutes; two at once do no harm.
+    """
+    from billfleet_workers.main.analytics import sweep_analytics
+
+    did = asdict(asyncio.run(sweep_analytics(load_settings())))
+    if as_json:
+        Output().json(did)
+        return
+    Output().table(("did", "count"), [(name.replace("_", " "), did[name]) for name in did])
+
+
+@sweeps.command("reports", epilog=REPORTS_EPILOG)
+def reports(
+    daily: Annotated[bool, typer.Option("--daily", help="Of the last whole day.")] = False,
+    weekly: Annotated[bool, typer.Option("--weekly", help="Of the last whole week.")] = False,
+    monthly: Annotated[bool, typer.Option("--monthly", help="Of the last whole month.")] = False,
+    tenant: TenantOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask for the reports whose days are over, on each tenant's own clock.
+
+    Of days, weeks and months, unless one of them is chosen. A report that was made is not asked
+    for again, so run it every hour. `billfleet analytics readers` says who is told of one.
+    """
+    from billfleet_workers.main.analytics import sweep_for_reports
+
+    chosen = {"day": daily, "week": weekly, "month": monthly}
+    periods = [one for one in REPORT_PERIODS if chosen[one] or not any(chosen.values())]
+    settings = load_settings()
+    tenant = asyncio.run(existing(settings, tenant))
+    with _progress(lambda found: f"{found.asked:,} reports") as told:
+        report = asyncio.run(
+            sweep_for_reports(
+                settings, periods=periods, tenant=tenant, dry_run=dry_run, progress=told
+            )
+        )
+    if as_json:
+        Output().json(asdict(report))
+    else:
+        word = "reports that would be asked for" if dry_run else "reports asked for"
+        rows: list[tuple[Cell, ...]] = [
+            ("tenants", report.tenants),
+            (word, report.asked),
+            ("made before", report.made_before),
+        ]
+        Output().table(("found", "count"), rows)
+    if report.failed:
+        raise OpsError(
+            f"{report.failed} reports could not be asked for: {'; '.join(report.reasons)}",
+            where="sweep reports",
+            remedy="Repair what is named (`billfleet doctor`) and run the sweep again.",
+        )
 
 
 @sweeps.command("loyalty-expiry", epilog=EXPIRY_EPILOG)

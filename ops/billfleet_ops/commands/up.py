@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Annotated
 
 import typer
@@ -18,11 +18,13 @@ from billfleet_ops.configuration import home_directory, load_settings
 from billfleet_ops.errors import OpsError, Refused
 from billfleet_ops.local.front_door import LocalFrontDoor
 from billfleet_ops.local.guard import Guard, Watched
+from billfleet_ops.local.home import Home
 from billfleet_ops.local.stack import EmbeddedStack
 from billfleet_ops.local.substitution import adopt
 from billfleet_ops.output import Output
 from billfleet_ops.runbooks import Runbook
 from billfleet_ops.teaching import lesson
+from billfleet_workers.settings import Settings
 
 SHORT = "Run PostgreSQL, an AWS endpoint and the fleet until Ctrl-C."
 EPILOG = lesson(
@@ -54,6 +56,12 @@ def up(
     http_port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Of the front door; as above.")
     ] = None,
+    with_console: Annotated[
+        bool, typer.Option("--console/--no-console", help="The console in a browser.")
+    ] = True,
+    console_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Default: the one of last time.")
+    ] = None,
 ) -> None:
     """Run PostgreSQL, an AWS endpoint and the whole fleet on this machine, until Ctrl-C.
 
@@ -84,6 +92,8 @@ def up(
         settings = load_settings()
         running = f"The fleet runs: {', '.join(WORKERS)}. Ctrl-C drains and stops it."
         guard = Guard([*stack.watched(), *doors], say=output.note, give_up=_stop_the_fleet)
+        if with_console:
+            ending.enter_context(_console(settings, stack.home, console_port, output))
         with guard.watching():
             report = run(settings, list(WORKERS), ready=lambda: output.note(running))
     if guard.reason is not None:
@@ -94,6 +104,22 @@ def up(
             where=f"stack {settings.stack}",
             remedy=f"They are delivered again at the next `billfleet up`. See {Runbook.DRAIN}.",
         )
+
+
+def _console(
+    settings: Settings, home: Home, port: int | None, output: Output
+) -> AbstractContextManager[None]:
+    """The console, with actions: this stack is its user's own."""
+    # Imported here, because nobody should wait for a web server who asked for --no-console.
+    from billfleet_ops.console.security import new_token
+    from billfleet_ops.console.serving import beside, bind
+
+    chosen = port or home.choose_port("console")
+    listening = bind("127.0.0.1", chosen)
+    home.remember_port("console", chosen)
+    token, address = new_token(), f"http://127.0.0.1:{chosen}"
+    output.note(f"The console: {address}/ ; to act, open {address}/enter?token={token}")
+    return beside(settings, home.root, listening, token=token)
 
 
 @contextmanager

@@ -80,6 +80,12 @@ class Home:
                 _replace(path, secrets.token_urlsafe(24), mode=0o600)
             return path.read_text()
 
+    def write_secret(self, name: str, text: str) -> None:
+        """Keep a secret of the caller's making in a file of mode 0600."""
+        with file_errors_mapped(self.secrets):
+            self.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _replace(self.secrets / name, text, mode=0o600)
+
     def forget_secret(self, name: str) -> None:
         """Delete a secret; the next one who asks for it gets a new one."""
         (self.secrets / name).unlink(missing_ok=True)

@@ -16,9 +16,11 @@ from billfleet_db import migrate
 from billfleet_ops.clients import Clients
 from billfleet_ops.local.aws import LOCAL_CREDENTIALS, REGION, EmbeddedAws
 from billfleet_ops.local.deploy import Deployment, deploy
+from billfleet_ops.local.feedback_keys import certificate_path
 from billfleet_ops.local.guard import Watched
 from billfleet_ops.local.home import Home
 from billfleet_ops.local.postgres import EmbeddedPostgres
+from billfleet_ops.local.senders import senders_of, verify
 from billfleet_ops.local.substitution import embeds_aws, embeds_database
 
 Say = Callable[[str], None]
@@ -85,6 +87,10 @@ class EmbeddedStack:
             offered["GATEWAY_DATABASE_URL"] = self.postgres.gateway_url
         if self.aws is not None:
             offered |= self.aws.environment()
+            # Mails stay on this machine, so their copies may show what opens something; and what
+            # is played in as Amazon's notice is signed here.
+            offered["BILLFLEET_MAIL_KEEP_SECRETS"] = "true"
+            offered["BILLFLEET_SNS_CERTIFICATE"] = str(certificate_path(self.home))
         if self.watched():
             # Links in mails must still open after a restart, so the secret stays in the home.
             offered["BILLFLEET_LINK_SECRET"] = self.home.secret("link-secret")
@@ -146,6 +152,7 @@ class EmbeddedStack:
         clients = self.clients()
         if clients is not None:
             self.deployment = deploy(clients, self.stack)
+            verify(clients, senders_of(self._environ))
 
 
 @dataclass(frozen=True)

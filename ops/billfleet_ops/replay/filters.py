@@ -42,6 +42,7 @@ class Filter:
     older_than: timedelta | None = None
     younger_than: timedelta | None = None
     conditions: tuple[Condition, ...] = ()
+    containing: str | None = None
 
     @property
     def is_open(self) -> bool:
@@ -57,6 +58,7 @@ class Filter:
             and (self.fingerprint is None or reading.fingerprint.startswith(self.fingerprint))
             and (self.older_than is None or age >= self.older_than)
             and (self.younger_than is None or age <= self.younger_than)
+            and (self.containing is None or self.containing in reading.message.body)
             and self._fields_match(reading)
         )
 

@@ -48,7 +48,7 @@ async def show(
         queues = await session.queues(named)
         queue, reading = await find_message(session.letters, queues, message_id, session.clock)
         try:
-            plan = await _plan_one(session, queue, reading, to)
+            plan = await plan_one(session, queue, reading, to)
         finally:
             handle = reading.message.receipt_handle
             await session.letters.hide(queue.url, [Hiding(handle, 0)])
@@ -58,9 +58,10 @@ async def show(
         views.show_message(output, queue.name, plan)
 
 
-async def _plan_one(
+async def plan_one(
     session: Session, queue: QueueFacts, reading: Reading, to: str | None
 ) -> Planned:
+    """What would become of this message if it were replayed now."""
     book = await address_book(session.letters, session.stack, queue, to)
     address = book.find(reading)
     key = address.key_of(reading.envelope) if address and reading.envelope else None

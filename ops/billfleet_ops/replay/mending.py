@@ -47,7 +47,7 @@ async def edit(
             ):
                 edited = await asyncio.to_thread(_edited, message.body, body)
             _refuse_unchanged(message, edited)
-            report = await _send_edited(
+            report = await send_edited(
                 session, queue, replace(message, body=edited), message.body, to=to, acts=acts
             )
             is_handed_back = report.taken_out == 0
@@ -88,7 +88,7 @@ def _save(home: Path, message_id: str, edited: str) -> Path:
     return path
 
 
-async def _send_edited(
+async def send_edited(
     session: Session,
     queue: QueueFacts,
     message: DeadMessage,
@@ -97,6 +97,7 @@ async def _send_edited(
     to: str | None,
     acts: bool,
 ) -> Report:
+    """Plan the edited message, or send it and take the original out; the journal keeps both."""
     request = Request(
         run=session.new_run(),
         queue=queue,

@@ -49,6 +49,10 @@ Where = Annotated[
         help="A field of the event's data, or != ; dots go deeper, lists are searched.",
     ),
 ]
+Containing = Annotated[
+    str | None,
+    typer.Option("--containing", metavar="TEXT", help="Its body contains this, readable or not."),
+]
 Rate = Annotated[
     float | None, typer.Option("--rate", min=0.01, help="At most so many messages a second.")
 ]
@@ -102,6 +106,7 @@ def build_filter(
     older_than: str | None,
     younger_than: str | None,
     where: Sequence[str],
+    containing: str | None = None,
 ) -> Filter:
     """The filter that the options describe."""
     return Filter(
@@ -111,6 +116,7 @@ def build_filter(
         older_than=parse_duration(older_than, "--older-than") if older_than else None,
         younger_than=parse_duration(younger_than, "--younger-than") if younger_than else None,
         conditions=parse_conditions(where),
+        containing=containing,
     )
 
 

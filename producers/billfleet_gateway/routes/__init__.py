@@ -11,8 +11,10 @@ from billfleet_gateway.routes import (
     accounts,
     avatars,
     events,
+    exports,
     health,
     ledger,
+    links,
     loyalty,
     work,
 )
@@ -22,7 +24,9 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     ledger.router,
     loyalty.router,
     events.router,
+    exports.router,
     avatars.router,
     work.router,
     health.router,
+    links.router,
 )

@@ -18,13 +18,6 @@ from billfleet_db.errors import DatabaseError
 DAY = timedelta(days=1)
 
 
-@pytest.fixture
-async def world(database: Database) -> World:
-    world = World(database)
-    await world.seed()
-    return world
-
-
 async def test_an_event_counts_once_also_in_the_same_batch_and_a_year_later(world: World) -> None:
     """R71: what makes it one is its row, not a cache that forgets."""
     event = world.event()

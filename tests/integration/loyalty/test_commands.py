@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from billfleet_db import Database
-from billfleet_ops.cli import run
 from billfleet_ops.exits import Exit
-from loyalty_world import World
+from loyalty_world import Say, World
 
 PROGRAMME = """
 programme: club
@@ -26,27 +25,6 @@ rules:
 rewards:
   - {reward: mug, name: A mug, points: 100, stock: 3}
 """
-
-Say = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def say(
-    database_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> Say:
-    """Runs a command line against the test's database."""
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("BILLFLEET_HOME", str(tmp_path / "home"))
-
-    def command(*arguments: str) -> tuple[int, str, str]:
-        code = run(arguments)
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return command
 
 
 @pytest.fixture

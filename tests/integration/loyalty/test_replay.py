@@ -7,7 +7,7 @@ import pytest
 
 from billfleet_contracts import CancelTransaction, RedeemReward
 from billfleet_ops.errors import UsageWrong
-from billfleet_ops.loyalty_replay import compare, in_waves, set_up
+from billfleet_ops.loyalty_replay import compare, set_up, spread
 from billfleet_ops.purchase_plan import CardPlan, plan_cards, read_purchases
 from loyalty_world import World
 
@@ -36,13 +36,13 @@ async def test_every_lot_is_as_plain_arithmetic_says_also_the_second_time(
     world: World, purchases: Path
 ) -> None:
     plans = plan_of(purchases)
-    kinds = [type(event) for event in in_waves(plans)]
+    kinds = [type(event) for event in spread(plans)]
     assert kinds.count(RedeemReward) > 20
     assert kinds.count(CancelTransaction) > 20
     await set_up(world.database, "acme", plans)
     compared = []
     for word in ("done", "already_done"):
-        assert {await world.handle(event) for event in in_waves(plans)} == {word}
+        assert {await world.handle(event) for event in spread(plans)} == {word}
         compared.append(await compare(world.database, "acme", plans))
     assert compared[0].differences == []
     assert compared[0] == compared[1]
@@ -53,7 +53,7 @@ async def test_every_lot_is_as_plain_arithmetic_says_also_the_second_time(
 async def test_a_difference_of_one_point_is_found(world: World, purchases: Path) -> None:
     plans = plan_of(purchases)[:3]
     await set_up(world.database, "acme", plans)
-    for event in in_waves(plans):
+    for event in spread(plans):
         await world.handle(event)
     await world.handle(world.buying(card=plans[0].card_id, amount_minor=100, currency="USD"))
     [difference] = (await compare(world.database, "acme", plans)).differences

@@ -12,6 +12,7 @@ from billfleet_contracts import Expiry, ProjectTransactions, decode
 from billfleet_ops.clients import Clients
 from billfleet_workers.adapters.aws_client import AwsClients
 from billfleet_workers.adapters.dynamodb_view import DynamoTransactionView
+from billfleet_workers.adapters.memory_audit import MemoryAuditTrail
 from billfleet_workers.adapters.view_items import item_of
 from billfleet_workers.handlers.loyalty_view import LoyaltyViewHandler, RebuildReport, rebuild
 from billfleet_workers.runtime.clock import SystemClock
@@ -29,8 +30,15 @@ class ViewedWorld:
 
     def __init__(self, world: World, view: DynamoTransactionView, aws: Clients, stack: str) -> None:
         self.world, self.view, self.aws, self.stack = world, view, aws, stack
+        self.audit = MemoryAuditTrail(world.clock)
         self.handler = LoyaltyViewHandler(
-            world.database, view, world.clock, CountingMetrics(), retain=RETAIN
+            world.database,
+            view,
+            self.audit,
+            world.clock,
+            CountingMetrics(),
+            retain=RETAIN,
+            audit_retain=30 * DAY,
         )
 
     async def live(self) -> None:
@@ -174,3 +182,19 @@ async def test_expired_points_reach_the_table_like_anything_else(viewed: ViewedW
 async def test_an_event_of_another_worker_is_refused(viewed: ViewedWorld) -> None:
     with pytest.raises(Permanent):
         await viewed.handler.handle_batch([viewed.world.work(viewed.world.stamping())])
+
+
+async def test_what_was_refused_is_told_to_the_audit_trail_once_and_then_forgotten(
+    viewed: ViewedWorld,
+) -> None:
+    await viewed.live()
+    for _ in range(2):
+        await viewed.project()
+    [entry] = await viewed.audit.latest("acme", since=START, limit=10)
+    assert (entry.event, entry.reason, entry.subject) == (
+        "loyalty_refused",
+        "unknown_reward",
+        "card",
+    )
+    viewed.world.later(31 * DAY)
+    assert await viewed.audit.latest("acme", since=START, limit=10) == []

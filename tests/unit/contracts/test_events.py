@@ -1,5 +1,6 @@
 """Event models: closed, frozen, strict, and sure of what makes two of them the same work."""
 
+import json
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -25,6 +26,7 @@ from billfleet_contracts import (
     payload_hash,
     wrap,
 )
+from billfleet_contracts.event import canonical_json
 
 DAY = date(2026, 2, 28)
 
@@ -226,3 +228,25 @@ def test_every_event_of_the_catalogue_is_closed_and_frozen() -> None:
         assert entry.event.model_config["frozen"]
         assert entry.event.model_config["strict"]
     assert Envelope.model_config["extra"] == "forbid"
+
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters()),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(JSON_VALUES)
+def test_digests_are_over_the_standard_librarys_spelling_whoever_writes_it(value: object) -> None:
+    try:
+        expected = json.dumps(
+            value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        ).encode()
+    except UnicodeEncodeError:
+        return
+    assert canonical_json(value) == expected

@@ -37,6 +37,6 @@ def test_no_two_alarms_have_one_name() -> None:
 def test_a_query_names_the_metric_its_conditions_and_its_series() -> None:
     poison = next(alarm for alarm in ALARMS if alarm.name == "poison")
     assert cloudwatch_query(poison) == (
-        'SELECT SUM("billfleet_deliveries") FROM SCHEMA("billfleet", outcome, queue, type)'
+        'SELECT SUM("billfleet_deliveries") FROM "billfleet"'
         " WHERE outcome = 'poison' GROUP BY type"
     )

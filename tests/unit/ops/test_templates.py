@@ -104,8 +104,7 @@ def test_the_audit_table_is_read_by_tenant_in_time_order_and_forgets() -> None:
 
 def test_files_are_private_encrypted_and_live_as_long_as_their_links() -> None:
     """R85, R88."""
-    (bucket,) = _by_name("AWS::S3::Bucket", "BucketName").values()
-    assert bucket.properties["BucketName"] == "shop-files"
+    bucket = _by_name("AWS::S3::Bucket", "BucketName")["shop-files"]
     assert set(bucket.properties["PublicAccessBlockConfiguration"].values()) == {True}
     (encryption,) = bucket.properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert encryption["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
@@ -113,6 +112,16 @@ def test_files_are_private_encrypted_and_live_as_long_as_their_links() -> None:
     for prefix in ("bills/", "exports/", "reports/", "mails/"):
         assert rules[prefix]["ExpirationInDays"] == FILE_LIFE_DAYS
     assert rules[""]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+
+
+def test_uploads_are_private_announced_to_their_queue_and_gone_after_a_week() -> None:
+    """R88."""
+    bucket = _by_name("AWS::S3::Bucket", "BucketName")["shop-uploads"].properties
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    (told,) = bucket["NotificationConfiguration"]["QueueConfigurations"]
+    assert told["Queue"] == ARN + QUEUES["uploads"].physical_name("shop")
+    assert told["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": "avatars/"}]
+    assert bucket["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"] == 7
 
 
 @pytest.mark.parametrize("name", TEMPLATE_NAMES)

@@ -37,6 +37,29 @@ class Entry:
     expires_s: int
     note: str = ""
 
+    @property
+    def attempts(self) -> int:
+        """Which attempt a claim is, or how many failed before its release."""
+        is_counted = self.state == "claimed" and self.note.startswith(_ATTEMPTS)
+        return int(self.note.removeprefix(_ATTEMPTS)) if is_counted else 1
+
+
+_ATTEMPTS = "attempts "
+RELEASED_MS = 0
+"""The end of a released claim's lease: anybody may take it, with another payload too."""
+NOBODY = "nobody"
+"""The token of a released claim."""
+
+
+def attempts_note(attempts: int) -> str:
+    """Where a claim keeps count. The first attempt needs no note."""
+    return f"{_ATTEMPTS}{attempts}" if attempts > 1 else ""
+
+
+def released_note(failed_attempts: int) -> str:
+    """What a released claim leaves behind."""
+    return f"{_ATTEMPTS}{failed_attempts}"
+
 
 def to_ms(moment: datetime) -> int:
     """Milliseconds since 1970."""
@@ -48,9 +71,16 @@ def from_ms(ms: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
 
 
-def claimed_entry(request: ClaimRequest, now: datetime) -> Entry:
-    """The record of a new claim."""
+def claimed_entry(request: ClaimRequest, now: datetime, seen: Entry | None = None) -> Entry:
+    """The record of a new claim, or of one that takes over what was seen."""
     lease_until_ms = lease_end_ms(request.lease_s, now)
+    goes_on = (
+        seen is not None
+        and seen.state == "claimed"
+        and seen.payload_hash == request.payload_hash
+        and not is_expired(seen, now)
+    )
+    attempts = seen.attempts + 1 if seen is not None and goes_on else 1
     return Entry(
         "claimed",
         request.payload_hash,
@@ -58,6 +88,7 @@ def claimed_entry(request: ClaimRequest, now: datetime) -> Entry:
         lease_until_ms,
         0,
         claim_end_s(lease_until_ms),
+        attempts_note(attempts),
     )
 
 
@@ -83,7 +114,7 @@ def is_expired(entry: Entry, now: datetime) -> bool:
 
 def judge(entry: Entry, request: ClaimRequest, now: datetime) -> ClaimAnswer | None:
     """What a claim that met this record is told. None: the record may be taken over."""
-    if is_expired(entry, now):
+    if is_expired(entry, now) or _is_released(entry):
         return None
     if entry.payload_hash != request.payload_hash:
         return PayloadMismatch(entry.payload_hash)
@@ -93,13 +124,17 @@ def judge(entry: Entry, request: ClaimRequest, now: datetime) -> ClaimAnswer | N
         return None
     if entry.token == request.token:
         # Our own claim: it went through and its answer was lost on the way.
-        return Claimed()
+        return Claimed(attempts=entry.attempts)
     return InProgress(from_ms(entry.lease_until_ms))
 
 
+def _is_released(entry: Entry) -> bool:
+    return entry.state == "claimed" and entry.lease_until_ms == RELEASED_MS
+
+
 def describe(key: str, entry: Entry, now: datetime) -> Record | None:
-    """The record for operators. Expired ones read as None."""
-    if is_expired(entry, now):
+    """The record for operators. Expired and released ones read as None."""
+    if is_expired(entry, now) or _is_released(entry):
         return None
     is_done = entry.state == "done"
     return Record(

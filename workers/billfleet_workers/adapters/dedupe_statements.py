@@ -10,7 +10,14 @@ since 1970), `expires_at` (seconds: the table's TTL attribute), `note`. All are 
 
 from collections.abc import Mapping
 
-from billfleet_workers.adapters.dedupe_records import NOTE_CHARS_MAX, Entry, claim_end_s
+from billfleet_workers.adapters.dedupe_records import (
+    NOBODY,
+    NOTE_CHARS_MAX,
+    RELEASED_MS,
+    Entry,
+    claim_end_s,
+    released_note,
+)
 from billfleet_workers.adapters.partiql import Statement, Value
 from billfleet_workers.runtime.ports.dedupe import Completion, Held
 
@@ -29,6 +36,10 @@ _COMPLETE = (
 )
 _EXTEND = (
     'UPDATE "<table>" SET "lease_until"=? SET "expires_at"=?'
+    ' WHERE "pk"=? AND "token"=? AND "state"=?'
+)
+_SET_FREE = (
+    'UPDATE "<table>" SET "token"=? SET "lease_until"=? SET "note"=?'
     ' WHERE "pk"=? AND "token"=? AND "state"=?'
 )
 _RELEASE = 'DELETE FROM "<table>" WHERE "pk"=? AND "token"=? AND "state"=? RETURNING ALL OLD *'
@@ -69,7 +80,15 @@ class Statements:
         return self._statement(_EXTEND, *ends, *_ours(held))
 
     def release(self, held: Held) -> Statement:
-        """Delete a claim. The answer has the item where there was one to delete."""
+        """Delete a claim, or leave its failed attempts behind.
+
+        After a deletion the answer has the item where there was one to delete.
+        """
+        if held.failed_attempts:
+            # Its token goes too: a heartbeat that is under way must not bring it back to life.
+            note = _note(released_note(held.failed_attempts))
+            nobodys = (_text(NOBODY), _number(RELEASED_MS), note)
+            return self._statement(_SET_FREE, *nobodys, *_ours(held))
         return self._statement(_RELEASE, *_ours(held))
 
     def forget(self, key: str, completed_ms: int) -> Statement:

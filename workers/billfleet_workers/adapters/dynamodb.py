@@ -7,6 +7,7 @@ it is written in `dedupe_statements`; here is the order of the calls.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
@@ -116,9 +117,11 @@ class DynamoDedupeStore:
         entries = await self._read([request.key for request in requests])
         now = self._clock.now()
         attempts: list[tuple[ClaimRequest, Statement]] = []
+        numbers: dict[str, int] = {}
         for request in requests:
             seen = entries.get(request.key)
-            mine = claimed_entry(request, now)
+            mine = claimed_entry(request, now, seen)
+            numbers[request.key] = mine.attempts
             if seen is None:
                 attempts.append((request, self._write.insert(request.key, mine)))
                 continue
@@ -127,14 +130,14 @@ class DynamoDedupeStore:
                 attempts.append((request, self._write.replace(request.key, seen, mine)))
                 taking_over.add(request.key)
             elif isinstance(answer, Claimed):
-                answers[request.key] = Claimed(taken_over=request.key in taking_over)
+                answers[request.key] = replace(answer, taken_over=request.key in taking_over)
             else:
                 answers[request.key] = answer
         results = await self._run([statement for _, statement in attempts])
         lost: list[ClaimRequest] = []
         for (request, _), result in zip(attempts, results, strict=True):
             if result.code is None:
-                answers[request.key] = Claimed(taken_over=request.key in taking_over)
+                answers[request.key] = Claimed(request.key in taking_over, numbers[request.key])
             else:
                 lost.append(request)
         return lost
@@ -152,11 +155,14 @@ class DynamoDedupeStore:
         return [result.code is None for result in results]
 
     async def release(self, held: Sequence[Held]) -> Sequence[bool]:
-        """Delete the claims that are still ours."""
+        """Delete the claims that are still ours, or set them free with their attempts."""
         refuse_repeats([one.key for one in held])
         results = await self._run([self._write.release(one) for one in held])
         # Deleting what does not exist succeeds, so the answer is whether the item came back.
-        return [result.code is None and bool(result.item) for result in results]
+        return [
+            result.code is None and bool(one.failed_attempts or result.item)
+            for one, result in zip(held, results, strict=True)
+        ]
 
     async def extend(self, held: Sequence[Held], lease_s: float) -> Sequence[bool]:
         """Move the ends of the leases that are still ours."""

@@ -10,7 +10,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from billfleet_workers.adapters.dedupe_records import (
+    NOBODY,
     NOTE_CHARS_MAX,
+    RELEASED_MS,
     Entry,
     claim_end_s,
     claimed_entry,
@@ -19,6 +21,7 @@ from billfleet_workers.adapters.dedupe_records import (
     judge,
     lease_end_ms,
     refuse_repeats,
+    released_note,
     to_ms,
 )
 from billfleet_workers.adapters.memory_faults import Faults
@@ -54,8 +57,9 @@ class MemoryDedupeStore:
         seen = self._entries.get(request.key)
         answer = judge(seen, request, now) if seen else None
         if answer is None:
-            self._entries[request.key] = claimed_entry(request, now)
-            return Claimed(taken_over=seen is not None)
+            mine = claimed_entry(request, now, seen)
+            self._entries[request.key] = mine
+            return Claimed(taken_over=seen is not None, attempts=mine.attempts)
         return answer
 
     async def complete(self, completions: Sequence[Completion]) -> Sequence[bool]:
@@ -81,12 +85,18 @@ class MemoryDedupeStore:
         return True
 
     async def release(self, held: Sequence[Held]) -> Sequence[bool]:
-        """Delete the claims that are still ours."""
+        """Delete the claims that are still ours, or set them free with their attempts."""
         refuse_repeats([one.key for one in held])
         self.faults.before()
         answers = [self._is_held(one) for one in held]
         for one, is_held in zip(held, answers, strict=True):
-            if is_held:
+            if is_held and one.failed_attempts:
+                note = released_note(one.failed_attempts)
+                seen = self._entries[one.key]
+                self._entries[one.key] = replace(
+                    seen, token=NOBODY, lease_until_ms=RELEASED_MS, note=note
+                )
+            elif is_held:
                 del self._entries[one.key]
         self.faults.after("release")
         return answers

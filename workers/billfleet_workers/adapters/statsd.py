@@ -58,12 +58,12 @@ class StatsdMetrics:
 
     def count(self, name: Counter, value: int = 1, **tags: str) -> None:
         """Add to a counter."""
-        self._emit(name, f"{value}|c", tags)
+        self._emit(name, b"%d|c" % value, tags)
 
     def timing(self, name: Timer, ms: float, **tags: str) -> None:
         """Record a duration in milliseconds."""
         if math.isfinite(ms):
-            self._emit(name, f"{ms:.3f}|ms", tags)
+            self._emit(name, b"%.3f|ms" % ms, tags)
 
     def gauge(self, name: Gauge, value: float, **tags: str) -> None:
         """Set a gauge."""
@@ -71,8 +71,8 @@ class StatsdMetrics:
             return
         if value < 0 and self._form == "none":
             # Plain statsd reads a sign as a change, so a negative gauge starts from zero.
-            self._emit(name, "0|g", tags)
-        self._emit(name, f"{value:.10g}|g", tags)
+            self._emit(name, b"0|g", tags)
+        self._emit(name, b"%.10g|g" % value, tags)
 
     def flush(self) -> None:
         """Send what is in the buffer."""
@@ -104,10 +104,11 @@ class StatsdMetrics:
             self._socket.close()
             self._socket = None
 
-    def _emit(self, name: str, figure: str, tags: dict[str, str]) -> None:
+    def _emit(self, name: str, figure: bytes, tags: dict[str, str]) -> None:
         if self._closed:
             return
-        line = format_line(name, figure, tags, self._form).encode()
+        head, tail = _frame(name, tuple(tags.items()), self._form)
+        line = head + figure + tail
         if self._bytes + len(line) > DATAGRAM_BYTES_MAX:
             self._send_lines()
         self._lines.append(line)
@@ -165,19 +166,19 @@ def _look_up(host: str, port: int, flags: int) -> Address:
 def format_line(name: str, figure: str, tags: dict[str, str], form: Form) -> str:
     """One line of the protocol. Tags are the registry's, in its order; a missing one is `none`."""
     head, tail = _frame(name, tuple(tags.items()), form)
-    return f"{head}{figure}{tail}"
+    return (head + figure.encode() + tail).decode()
 
 
 # The same few series are written over and over: what surrounds the figure is made once for each.
 @lru_cache(maxsize=4096)
-def _frame(name: str, tags: tuple[tuple[str, str], ...], form: Form) -> tuple[str, str]:
+def _frame(name: str, tags: tuple[tuple[str, str], ...], form: Form) -> tuple[bytes, bytes]:
     given = dict(tags)
     values = [(tag, given.get(tag) or "none") for tag in _TAGS.get(name, ())]
     if form == "dogstatsd":
         pairs = ",".join(f"{tag}:{_clean(_NOT_IN_TAGS, value)}" for tag, value in values)
-        return f"{PREFIX}.{name}:", f"|#{pairs}" if pairs else ""
+        return f"{PREFIX}.{name}:".encode(), f"|#{pairs}".encode() if pairs else b""
     parts = [PREFIX, name, *(_clean(_NOT_IN_NAMES, value) for _, value in values)]
-    return f"{'.'.join(parts)}:", ""
+    return f"{'.'.join(parts)}:".encode(), b""
 
 
 def _clean(pattern: re.Pattern[str], value: str) -> str:

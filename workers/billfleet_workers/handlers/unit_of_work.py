@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billfleet_db import Database
+from billfleet_db.engine import Isolation
 from billfleet_db.errors import (
     DatabaseMisconfigured,
     DatabaseUnavailable,
@@ -21,7 +22,9 @@ DEPENDENCY = "postgresql"
 
 
 @asynccontextmanager
-async def transaction(database: Database) -> AsyncIterator[AsyncConnection]:
+async def transaction(
+    database: Database, isolation: Isolation | None = None
+) -> AsyncIterator[AsyncConnection]:
     """Commit on the way out, roll back on an error.
 
     Raises:
@@ -30,7 +33,7 @@ async def transaction(database: Database) -> AsyncIterator[AsyncConnection]:
         Transient: another transaction got in the way; the message is tried again soon.
     """
     with database_errors():
-        async with database.transaction() as connection:
+        async with database.transaction(isolation) as connection:
             yield connection
 
 

@@ -16,7 +16,11 @@ from billfleet_workers.main.permissions import (
     Permissions,
     claims,
     counts_backlogs,
+    deletes_files,
+    gets_files,
+    lists_files,
     on_table,
+    puts_files,
     reads,
     relays,
     sends_to,
@@ -25,6 +29,13 @@ from billfleet_workers.main.permissions import (
 SWEEPS: Final[Mapping[str, Permissions]] = {
     "rebill": sends_to("rebill"),
     "collect": sends_to("collect"),
+    "analytics": (
+        *puts_files("raw/"),
+        *gets_files("raw/"),
+        *lists_files(),
+        *deletes_files("raw/"),
+    ),
+    "reports": sends_to("reports"),
 }
 """What a sweep sends. One that is not named only reads and writes the database."""
 

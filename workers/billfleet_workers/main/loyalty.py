@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from billfleet_contracts import DebtPolicy, ProgrammeRules
 from billfleet_db.loyalty import Lot
+from billfleet_workers.adapters.dynamodb_audit import DynamoAuditTrail
 from billfleet_workers.adapters.dynamodb_view import DynamoTransactionView
 from billfleet_workers.handlers.loyalty_points import (
     Balance,
@@ -25,9 +26,11 @@ from billfleet_workers.handlers.loyalty_points import (
 from billfleet_workers.handlers.loyalty_view import RebuildReport, rebuild
 from billfleet_workers.main.shared import SOURCE, open_aws_clients, open_database
 from billfleet_workers.runtime.clock import SystemClock
+from billfleet_workers.runtime.ports.audit import AuditEntry
 from billfleet_workers.settings import Settings
 
 __all__ = [
+    "AuditEntry",
     "Balance",
     "Earned",
     "ExpiryReport",
@@ -36,6 +39,7 @@ __all__ = [
     "balance_of",
     "explain_purchase",
     "rebuild_loyalty_view",
+    "refused_transactions",
     "sweep_loyalty_expiry",
     "sweep_loyalty_warnings",
 ]
@@ -125,6 +129,23 @@ async def rebuild_loyalty_view(
             await view.close()
     finally:
         await database.close()
+
+
+async def refused_transactions(
+    settings: Settings, tenant: str, *, since: datetime, limit: int
+) -> Sequence[AuditEntry]:
+    """The tenant's latest refusals, from the audit trail, newest first.
+
+    Raises:
+        billfleet_workers.runtime.errors.Unavailable: DynamoDB does not answer.
+    """
+    clock = SystemClock()
+    clients = open_aws_clients(settings, clock)
+    trail = await DynamoAuditTrail.open(clients, stack=settings.stack, clock=clock)
+    try:
+        return await trail.latest(tenant, since=since, limit=limit)
+    finally:
+        await trail.close()
 
 
 def balance_of(lots: Sequence[Lot], debt_points: int, at: datetime, debt: DebtPolicy) -> Balance:

@@ -7,18 +7,20 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
-from billfleet_contracts import QUEUES, decoder_of
+from billfleet_contracts import QUEUES, QueueSpec, decoder_of
 from billfleet_workers.adapters.aws_publisher import AwsPublisher
 from billfleet_workers.adapters.redeeming_queue import RedeemingQueue
 from billfleet_workers.adapters.sqs import SqsQueue
 from billfleet_workers.handlers.relay import Relay, Sealer
 from billfleet_workers.main.fleet_workers import SPECS
+from billfleet_workers.main.fleet_workers.spec import Handlers
 from billfleet_workers.main.shared import Shared
 from billfleet_workers.runtime.concurrency import Concurrency
 from billfleet_workers.runtime.consumer import Consumer
 from billfleet_workers.runtime.desk import Desk
 from billfleet_workers.runtime.heartbeat import Heartbeat
 from billfleet_workers.runtime.policy import DeliveryPolicy
+from billfleet_workers.runtime.ports.queue import Queue
 from billfleet_workers.runtime.recollection import Recollection
 from billfleet_workers.runtime.tally import Tally
 from billfleet_workers.runtime.vitals import Vitals
@@ -33,19 +35,31 @@ WORKERS: Final[Mapping[str, str]] = {
 
 async def open_consumer(shared: Shared, name: str) -> Consumer:
     """The consumer of a worker's queue, checked and not yet started."""
-    settings = shared.settings
-    spec = next(spec for spec in QUEUES.values() if spec.worker == name)
-    sqs = await SqsQueue.open(shared.clients, stack=settings.stack, name=spec.name)
-    shared.closing.push_async_callback(sqs.close)
+    sqs = await open_queue(shared, name)
     await sqs.check()
-    queue = RedeemingQueue(sqs, shared.files.claim_checks())
+    desk = open_desk(shared, name, sqs, await SPECS[name].open(shared))
+    settings = shared.settings
+    return Consumer(desk, receivers=settings.receivers, poll_wait_s=settings.poll_wait_s)
+
+
+async def open_queue(shared: Shared, name: str) -> SqsQueue:
+    """A worker's queue; it is closed with what is shared."""
+    sqs = await SqsQueue.open(shared.clients, stack=shared.settings.stack, name=_spec(name).name)
+    shared.closing.push_async_callback(sqs.close)
+    return sqs
+
+
+def open_desk(shared: Shared, name: str, source: Queue, handlers: Handlers) -> Desk:
+    """Everything that delivering for a worker needs, with its messages from `source`."""
+    settings, spec = shared.settings, _spec(name)
+    queue = RedeemingQueue(source, shared.files.claim_checks())
     policy = DeliveryPolicy.of(spec, retain_s=settings.dedupe_retain_s, lease_s=settings.lease_s)
     worker = SPECS[name]
     in_flight_max = min(settings.in_flight_max, worker.in_flight_max or settings.in_flight_max)
-    desk = Desk(
+    return Desk(
         queue=queue,
         dedupe=shared.dedupe,
-        handlers=await worker.open(shared),
+        handlers=handlers,
         policy=policy,
         clock=shared.clock,
         metrics=shared.metrics,
@@ -59,7 +73,10 @@ async def open_consumer(shared: Shared, name: str) -> Consumer:
         decode=decoder_of(spec.form),
         tenant_max=settings.tenant_in_flight_max,
     )
-    return Consumer(desk, receivers=settings.receivers, poll_wait_s=settings.poll_wait_s)
+
+
+def _spec(worker: str) -> QueueSpec:
+    return next(spec for spec in QUEUES.values() if spec.worker == worker)
 
 
 async def open_relay(shared: Shared) -> Relay:

@@ -13,6 +13,7 @@ from billfleet_contracts import CATALOGUE, QUEUES, TOPICS, QueueSpec
 Service = Literal["sqs", "sns", "dynamodb", "s3", "ses"]
 DEDUPE_TABLE = "dedupe"
 FILES_BUCKET = "files"
+CLAIM_CHECKS = "claim-checks/"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -36,11 +37,12 @@ Permissions = tuple[Permission, ...]
 
 
 def reads(spec: QueueSpec) -> Permissions:
-    """Receive, hide and delete on a queue; bury in its dead-letter queue."""
+    """Receive, hide and delete on a queue, with bodies that were left in S3; bury its poison."""
     own = ("GetQueueUrl", "ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility")
     return (
         *(Permission(f"sqs:{action}", spec.name) for action in own),
         *sends_to(spec.dlq_name),
+        *gets_files(CLAIM_CHECKS),
     )
 
 
@@ -75,9 +77,16 @@ def counts_backlogs() -> Permissions:
 
 
 def puts_files(prefix: str, *, bucket: str = FILES_BUCKET) -> Permissions:
-    """Write objects below a prefix, in one piece or in parts that may be given up."""
-    actions = ("PutObject", "AbortMultipartUpload")
-    return tuple(Permission(f"s3:{action}", f"{bucket}/{prefix}*") for action in actions)
+    """Write objects below a prefix, each in one piece."""
+    return (Permission("s3:PutObject", f"{bucket}/{prefix}*"),)
+
+
+def uploads_files(prefix: str, *, bucket: str = FILES_BUCKET) -> Permissions:
+    """Write objects below a prefix in parts, and give up what was begun."""
+    return (
+        *puts_files(prefix, bucket=bucket),
+        Permission("s3:AbortMultipartUpload", f"{bucket}/{prefix}*"),
+    )
 
 
 def gets_files(prefix: str, *, bucket: str = FILES_BUCKET) -> Permissions:

@@ -11,7 +11,7 @@ from billfleet_workers.runtime.errors import Unavailable
 from billfleet_workers.runtime.in_flight import Delivery
 from billfleet_workers.runtime.outcome import Done, Duplicate, Outcome, Poison, Retry
 from billfleet_workers.runtime.policy import decide, decide_claim
-from billfleet_workers.runtime.ports.dedupe import ClaimRequest
+from billfleet_workers.runtime.ports.dedupe import Claimed, ClaimRequest
 
 
 async def claim(deliveries: Sequence[Delivery], desk: Desk) -> list[Delivery]:
@@ -44,6 +44,8 @@ async def claim(deliveries: Sequence[Delivery], desk: Desk) -> list[Delivery]:
     for delivery, answer in zip(asked, answers, strict=True):
         delivery.outcome = decide_claim(answer, now)
         delivery.claimed = delivery.outcome is None
+        if isinstance(answer, Claimed):
+            delivery.attempts = answer.attempts
         delivery.extended_at_s = started_s
     return asked
 

@@ -61,7 +61,7 @@ async def _complete_with_retries(completions: Sequence[Completion], desk: Desk) 
 async def release(deliveries: Sequence[Delivery], desk: Desk) -> None:
     """Give back claims of work that is not done, so that the next delivery starts at once."""
     held = [
-        Held(d.key, d.token)
+        Held(d.key, d.token, _failed_attempts(d) if desk.fifo else 0)
         for d in deliveries
         if d.claimed and not d.lease_lost and isinstance(d.outcome, (Retry, Poison))
     ]
@@ -73,3 +73,13 @@ async def release(deliveries: Sequence[Delivery], desk: Desk) -> None:
         # The leases lapse by themselves; only time is lost.
         _log.warning("release_failed", queue=desk.queue.name, reason=error.reason)
         desk.gate.shut(error.dependency, error.reason)
+
+
+def _failed_attempts(delivery: Delivery) -> int:
+    """What the record keeps count of. An outage and a drain are no fault of the message."""
+    if isinstance(delivery.outcome, Poison):
+        return 0
+    is_its_fault = isinstance(delivery.result, Exception) and not isinstance(
+        delivery.result, Unavailable
+    )
+    return delivery.attempts if is_its_fault else delivery.attempts - 1

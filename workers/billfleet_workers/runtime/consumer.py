@@ -81,6 +81,8 @@ class Consumer:
         """Stop and finish by the deadline. True: every received message is accounted for."""
         desk = self._desk
         desk.draining.set()
+        self._more.set()
+        self._life.wake()
         working_s = max(0.1, deadline_s - SETTLE_MARGIN_S)
         finishing = asyncio.gather(*self._tasks, self._life.ended(), return_exceptions=True)
         await asyncio.wait([finishing], timeout=working_s)
@@ -117,16 +119,15 @@ class Consumer:
         desk, draining = self._desk, self._desk.draining
         while not draining.is_set():
             if not desk.gate.is_open:
-                wait: Awaitable[object] = desk.gate.wait_open()
+                await _first_of(draining.wait(), desk.gate.wait_open())
             elif is_extra and not self._more.is_set():
                 # An idle queue is polled once, not once by every receiver.
-                wait = self._more.wait()
+                await self._more.wait()
             elif self._room() < self._worth_asking():
                 desk.concurrency.note_full()
-                wait = self._life.changed()
+                await self._life.changed()
             else:
                 return True
-            await _first_of(draining.wait(), wait)
         return False
 
     def _room(self) -> int:

@@ -33,6 +33,7 @@ from billfleet_workers.runtime.work_key import work_key
 
 CLAIMS_MAX = 25
 SETTLES_MAX = 10
+PATIENCE_S = 0.2
 
 
 class Life:
@@ -41,14 +42,17 @@ class Life:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._admission = Admission(fifo=desk.fifo, tenant_max=desk.tenant_max)
-        self._claiming = self._stage(self._claim, self._failed, CLAIMS_MAX)
+        linger_s = desk.linger_s
+        # Nobody waits for the end of work that is done, unless a message behind it does.
+        longer_s = linger_s if desk.fifo or desk.tenant_max else linger_s * 4
+        self._claiming = self._stage(self._claim, self._failed, CLAIMS_MAX, linger_s)
         self._gathering = self._gathering_stages()
-        self._completing = self._stage(self._complete, self._leaders_failed, CLAIMS_MAX)
-        self._settling = self._stage(self._settle, self._failed, SETTLES_MAX)
+        self._completing = self._stage(self._complete, self._leaders_failed, CLAIMS_MAX, longer_s)
+        self._settling = self._stage(self._settle, self._failed, SETTLES_MAX, longer_s)
         self._stages = {
             self._claiming, *self._gathering.values(), self._completing, self._settling
         }  # fmt: skip
-        self._changed = asyncio.Event()
+        self._waiters: list[asyncio.Future[None]] = []
         self._in_flight = 0
         self._is_closing = False
         self._log = structlog.get_logger("billfleet.delivery").bind(queue=desk.queue.name)
@@ -150,8 +154,7 @@ class Life:
         # Settled from here on: extending what is being deleted would only be refused.
         self._desk.heartbeat.forget(deliveries)
         await settle(deliveries, self._desk)
-        for delivery in deliveries:
-            record(delivery, self._desk)
+        record(deliveries, self._desk)
         self._leave(deliveries)
 
     def _leave(self, deliveries: Sequence[Delivery]) -> None:
@@ -163,9 +166,7 @@ class Life:
             following, behind = self._admission.leave(delivery)
             self._go_on(following)
             self._send_back(behind)
-        # Whoever waits now is woken; whoever comes later waits for the next.
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self.wake()
 
     def _send_back(self, waiting: Sequence[Delivery]) -> None:
         for delivery in waiting:
@@ -186,8 +187,17 @@ class Life:
         self._failed([one for leader in leaders for one in _with_followers(leader)], error)
 
     async def changed(self) -> None:
-        """Wait until something has been settled."""
-        await self._changed.wait()
+        """Wait until something has been settled, or `wake` is called."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
+
+    def wake(self) -> None:
+        """Whoever waits for a change now looks again."""
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def ended(self) -> None:
         """Wait until nothing is in flight. Nothing lingers any more, and who waits goes back."""
@@ -230,9 +240,15 @@ class Life:
                 by_type[event_type] = stage
         return by_type
 
-    def _stage(self, verb: Verb, on_failure: OnFailure, size_max: int) -> Stage:
-        desk = self._desk
-        return Stage(verb, on_failure, desk.clock, size_max=size_max, linger_s=desk.linger_s)
+    def _stage(self, verb: Verb, on_failure: OnFailure, size_max: int, linger_s: float) -> Stage:
+        return Stage(
+            verb,
+            on_failure,
+            self._desk.clock,
+            size_max=size_max,
+            linger_s=linger_s,
+            patience_s=max(linger_s, PATIENCE_S),
+        )
 
 
 def decode_one(delivery: Delivery, desk: Desk) -> None:
@@ -264,8 +280,14 @@ def decide_one(delivery: Delivery, desk: Desk) -> None:
         )
     elif delivery.result is not None:
         delivery.outcome = decide(
-            delivery.result, delivery.received.receive_count, desk.policy, desk.jitter()
+            delivery.result, _tries(delivery, desk), desk.policy, desk.jitter()
         )
+
+
+def _tries(delivery: Delivery, desk: Desk) -> int:
+    """How often it was tried. On FIFO queues a message is also received, and handed back, whenever
+    one before it in its group fails: there its dedupe record counts."""
+    return delivery.attempts if desk.fifo else delivery.received.receive_count
 
 
 def _with_followers(leader: Delivery) -> list[Delivery]:

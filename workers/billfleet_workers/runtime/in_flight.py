@@ -36,6 +36,7 @@ class Delivery:
     key: str = ""
     payload_hash: str = ""
     claimed: bool = False
+    attempts: int = 1
     followers: "list[Delivery]" = field(default_factory=list)
     is_unstarted: bool = False
     lease_lost: bool = False

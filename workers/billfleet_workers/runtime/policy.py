@@ -29,6 +29,7 @@ from billfleet_workers.runtime.ports.dedupe import (
 
 LEASE_MARGIN_S = 1.0
 OUTAGE_RETRY_CAP_S = 20.0
+FIFO_ATTEMPTS_MAX = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class DeliveryPolicy:
                 for entry in CATALOGUE.values()
                 if entry.route.name == spec.name and entry.deadline_s is not None
             },
-            attempts_max=max(1, spec.max_receive_count - 2),
+            attempts_max=FIFO_ATTEMPTS_MAX if spec.fifo else max(1, spec.max_receive_count - 2),
             retain_s=retain_s,
             backoff_cap_s=spec.retry_cap_s,
         )
@@ -89,7 +90,7 @@ def backoff_s(receive_count: int, policy: DeliveryPolicy, jitter: float) -> floa
 
 
 def decide(
-    result: Finished | BaseException, receive_count: int, policy: DeliveryPolicy, jitter: float
+    result: Finished | BaseException, tries: int, policy: DeliveryPolicy, jitter: float
 ) -> Outcome:
     """What follows from a handler's result."""
     if isinstance(result, Finished):
@@ -103,12 +104,12 @@ def decide(
         # does not see, a missing grant for example, is given more time.
         is_seen_by_probe = not isinstance(result, Misconfigured)
         cap_s = OUTAGE_RETRY_CAP_S if is_seen_by_probe else policy.backoff_cap_s
-        return Retry(min(cap_s, backoff_s(receive_count, policy, jitter)), reason, name)
+        return Retry(min(cap_s, backoff_s(tries, policy, jitter)), reason, name)
     if isinstance(result, asyncio.CancelledError):
         return Retry(0.0, "handed back while draining", name)
-    if receive_count >= policy.attempts_max:
-        return Poison(f"gave up after {receive_count} receives: {reason}", name)
-    after_s = backoff_s(receive_count, policy, jitter)
+    if tries >= policy.attempts_max:
+        return Poison(f"gave up after {tries} tries: {reason}", name)
+    after_s = backoff_s(tries, policy, jitter)
     if isinstance(result, Transient) and result.retry_after_s is not None:
         after_s = result.retry_after_s
     return Retry(min(after_s, policy.backoff_cap_s), reason, name)

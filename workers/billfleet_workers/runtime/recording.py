@@ -5,12 +5,15 @@ a message's whole life.
 """
 
 import asyncio
+from collections import Counter
+from collections.abc import Sequence
 
 import structlog
 
 from billfleet_workers.runtime.desk import Desk
 from billfleet_workers.runtime.fingerprint import fingerprint
 from billfleet_workers.runtime.in_flight import Delivery
+from billfleet_workers.runtime.log import Line, write_lines
 from billfleet_workers.runtime.outcome import Done, Duplicate, Outcome, Poison, Retry
 from billfleet_workers.runtime.recollection import Ended
 
@@ -18,31 +21,43 @@ _log = structlog.get_logger("billfleet.delivery")
 _LEVELS = {"done": "info", "duplicate": "info", "retry": "warning", "poison": "error"}
 
 
-def record(delivery: Delivery, desk: Desk) -> None:
+def record(deliveries: Sequence[Delivery], desk: Desk) -> None:
     """One log line, one set of figures and one place in the tally per delivery."""
-    outcome, queue = delivery.outcome, desk.queue.name
-    assert outcome is not None  # noqa: S101 - every path above ends with an outcome
-    _count(delivery, outcome, desk)
-    _remember(delivery, outcome, desk)
-    desk.metrics.count("deliveries", queue=queue, type=delivery.type, outcome=outcome.word)
-    desk.metrics.timing("handle_ms", delivery.handle_ms, queue=queue, type=delivery.type)
-    elapsed_ms = desk.since_ms(delivery.received_at_s)
-    desk.metrics.timing("delivery_ms", elapsed_ms, queue=queue)
-    envelope = delivery.envelope
-    getattr(_log, _LEVELS[outcome.word])(
-        outcome.word,
-        queue=queue,
-        type=delivery.type,
-        id=envelope.id if envelope else None,
-        tenant=envelope.tenant if envelope else None,
-        dedupe_key=envelope.dedupekey if envelope else None,
-        traceparent=envelope.traceparent if envelope else None,
-        message_id=delivery.received.message_id,
-        receive_count=delivery.received.receive_count,
-        handle_ms=round(delivery.handle_ms, 2),
-        settled=delivery.settled,
+    metrics, queue, now_s = desk.metrics, desk.queue.name, desk.clock.monotonic()
+    ended: Counter[tuple[str, str]] = Counter()
+    lines: list[Line] = []
+    for delivery in deliveries:
+        outcome = delivery.outcome
+        assert outcome is not None  # noqa: S101 - every path before ends with an outcome
+        _count(delivery, outcome, desk)
+        _remember(delivery, outcome, desk)
+        ended[delivery.type, outcome.word] += 1
+        metrics.timing("handle_ms", delivery.handle_ms, queue=queue, type=delivery.type)
+        metrics.timing("delivery_ms", (now_s - delivery.received_at_s) * 1000, queue=queue)
+        lines.append((_LEVELS[outcome.word], outcome.word, _fields(delivery, outcome, queue)))
+    for (event_type, word), count in ended.items():
+        metrics.count("deliveries", count, queue=queue, type=event_type, outcome=word)
+    write_lines(_log, lines, desk.clock.now())
+
+
+def _fields(delivery: Delivery, outcome: Outcome, queue: str) -> dict[str, object]:
+    envelope, received = delivery.envelope, delivery.received
+    fields: dict[str, object] = {"queue": queue, "type": delivery.type}
+    if envelope is not None:
+        fields |= {
+            "id": envelope.id,
+            "tenant": envelope.tenant,
+            "dedupe_key": envelope.dedupekey,
+            "traceparent": envelope.traceparent,
+        }
+    return {
+        **fields,
+        "message_id": received.message_id,
+        "receive_count": received.receive_count,
+        "handle_ms": round(delivery.handle_ms, 2),
+        "settled": delivery.settled,
         **_what(outcome),
-    )
+    }
 
 
 def _what(outcome: Outcome) -> dict[str, object]:

@@ -10,7 +10,7 @@ import pytest
 from billfleet_contracts import RebillAccounts
 from billfleet_workers.runtime.consumer import Consumer
 from billfleet_workers.runtime.delivery import Life
-from billfleet_workers.runtime.errors import Permanent, Transient
+from billfleet_workers.runtime.errors import Permanent, Transient, Unavailable
 from billfleet_workers.runtime.handling import Finished, Work
 from delivery_room import Room, body_for
 
@@ -117,6 +117,52 @@ async def test_when_a_fifo_message_fails_the_rest_of_its_group_goes_back_and_oth
     assert room.desk.tally.handed_back == 2
     assert room.desk.tally.retried == 1
     assert room.queue.depth == 3
+
+
+async def test_a_fifo_message_has_all_its_tries_however_often_its_group_came_back() -> None:
+    failures: Counter[str] = Counter()
+
+    async def act(work: Work) -> Finished:
+        account = account_of(work)
+        failures[account] += 1
+        if account == "a-0" or failures[account] < 3:
+            raise Transient("busy")
+        return Finished()
+
+    room = Room(act, attempts_max=3)
+    for account in ("a-0", "a-1"):
+        room.queue.send(body_for(account), group_id="a")
+    for _ in range(12):
+        life = fifo(room)
+        life.begin(await room.receive())
+        await life.ended()
+        await room.clock.advance(61)
+    assert failures == {"a-0": 3, "a-1": 3}
+    assert room.queue.depth == 0
+    (letter,) = room.queue.dead_letters
+    assert letter.attributes["reason"] == "gave up after 3 tries: busy"
+
+
+async def test_an_outage_is_no_try_of_a_fifo_message() -> None:
+    calls = 0
+
+    async def act(work: Work) -> Finished:
+        nonlocal calls
+        calls += 1
+        if calls in (1, 3):
+            raise Unavailable("PostgreSQL", "away")
+        if calls == 2:
+            raise Transient("busy")
+        return Finished()
+
+    room = Room(act, attempts_max=2)
+    room.queue.send(body_for("a-0"), group_id="a")
+    for _ in range(4):
+        life = fifo(room)
+        life.begin(await room.receive())
+        await life.ended()
+        await room.clock.advance(61)
+    assert (calls, room.queue.depth, room.queue.dead_letters) == (4, 0, [])
 
 
 async def test_fifo_poison_is_buried_and_its_group_goes_on() -> None:

@@ -2,11 +2,13 @@
 
 import io
 import json
+from datetime import UTC, datetime
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
-from billfleet_workers.runtime.log import configure, mask
+from billfleet_workers.runtime.log import Line, configure, mask, write_lines
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +72,49 @@ def test_fields_named_like_secrets_are_masked_whatever_they_hold() -> None:
     structlog.get_logger("x").info("e", password="hunter2", url="postgres://a:b@c/d")
     assert "hunter2" not in stream.getvalue()
     assert "a:b@" not in stream.getvalue()
+
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+LINES: list[Line] = [
+    ("info", "done", {"queue": "rebill", "tenant": None, "id": "e-1"}),
+    ("error", "poison", {"queue": "rebill", "reason": "postgres://a:b@c refused"}),
+]
+
+
+def test_lines_written_together_are_those_of_the_logger() -> None:
+    said: list[list[dict[str, object]]] = []
+    for is_together in (True, False):
+        stream = io.StringIO()
+        configure("json", "info", stream)
+        logger = structlog.get_logger("billfleet.delivery")
+        if is_together:
+            write_lines(logger, LINES, NOW)
+        else:
+            for level, event, fields in LINES:
+                getattr(logger, level)(event, **fields)
+        said.append([json.loads(line) for line in stream.getvalue().splitlines()])
+    assert {line.pop("timestamp") for line in said[0]} == {"2026-01-31T12:00:00Z"}
+    assert all(line.pop("timestamp") for line in said[1])
+    assert said[0] == said[1]
+    assert "a:b@" not in str(said[0])
+
+
+def test_lines_written_together_keep_to_the_level() -> None:
+    stream = io.StringIO()
+    configure("json", "error", stream)
+    write_lines(structlog.get_logger("x"), LINES, NOW)
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["poison"]
+
+
+def test_lines_written_together_are_readable_in_a_terminal() -> None:
+    stream = io.StringIO()
+    configure("console", "info", stream)
+    write_lines(structlog.get_logger("x"), LINES, NOW)
+    assert "queue=rebill" in stream.getvalue()
+
+
+def test_whoever_sets_up_logs_otherwise_is_heard() -> None:
+    configure("json", "info", io.StringIO())
+    with capture_logs() as logs:
+        write_lines(structlog.get_logger("x"), LINES, NOW)
+    assert [line["event"] for line in logs] == ["done", "poison"]

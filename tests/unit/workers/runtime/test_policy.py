@@ -45,7 +45,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
         (
             Transient("busy"),
             8,
-            Poison("gave up after 8 receives: busy", "Transient"),
+            Poison("gave up after 8 tries: busy", "Transient"),
         ),
         (TimeoutError(), 1, Retry(2.0, "the handler ran past its deadline", "TimeoutError")),
         (ValueError("x"), 1, Retry(2.0, "ValueError: x", "ValueError")),

@@ -119,7 +119,7 @@ class HandoverRoom:
 
     async def is_wanted(self, tenant: str, plan: Plan) -> bool:
         """Whether the tenant has its customers mailed about such facts."""
-        if plan.spec.name not in HOUSE_POLICY:
+        if plan.is_asked_for or plan.spec.name not in HOUSE_POLICY:
             return True
         now_s = self._clock.monotonic()
         read_s, chosen = self._choices.get(tenant, (-CHOICES_KEPT_S, {}))

@@ -57,6 +57,8 @@ class Plan:
     file_expires_at: datetime | None = None
     request_id: str | None = None
     bills: tuple[OpenBill, ...] = field(default=())
+    is_asked_for: bool = False
+    """A front end wants this very mail; it is not for the tenant's choice of facts."""
 
     @property
     def recipient(self) -> Recipient:
@@ -113,7 +115,8 @@ def _asked_for(event: SendMail, envelope: Envelope) -> Plan:
         raise TemplateRefused(f"template {event.template} is not for requests")
     check(spec, event.variables)
     kind, recipient_id = _named(event.recipient)
-    return Plan(spec, kind, recipient_id, envelope.dedupekey, event.variables)
+    key = envelope.dedupekey
+    return Plan(spec, kind, recipient_id, key, event.variables, is_asked_for=True)
 
 
 def _of_payment(event: PaymentSucceeded | PaymentFailed, envelope: Envelope) -> Plan:

@@ -100,9 +100,13 @@ class DueBillsHandler:
             if known is not None:
                 return "answered_before"
             standing = await self._standing(connection, case, now)
-            sent_at, next_from = None, now + DUE_BILLS_WINDOW
+            sent_at: datetime | None = None
+            next_from = now + DUE_BILLS_WINDOW
             if isinstance(claimed, WindowClosed):
                 sent_at, next_from = claimed.happened_at, claimed.until
+            if standing is not None and standing.sent_at is not None:
+                # The window counts in whole seconds, the database does not.
+                sent_at, next_from = standing.sent_at, standing.sent_at + DUE_BILLS_WINDOW
             await requests.add(
                 connection,
                 self._request(

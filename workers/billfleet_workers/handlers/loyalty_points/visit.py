@@ -137,9 +137,9 @@ def _put_vouchers(visit: Visit, slip: Slip, transaction: NewTransaction) -> None
 def _put_stocks(visit: Visit, slip: Slip) -> None:
     """Whoever is served next at this counter finds as much less."""
     for key, change in visit.stocks.items():
-        slip.stocks[key] += change
         reward = visit.counter.rewards.get(key)
         if reward is not None and reward.stock is not None:
+            slip.stocks[key] += change
             visit.counter.rewards[key] = replace(reward, stock=reward.stock + change)
 
 

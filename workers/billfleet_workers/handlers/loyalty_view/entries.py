@@ -1,11 +1,13 @@
 """Rows of PostgreSQL as entries of the transaction view. Pure.
 
-The handler and the rebuild share it: whatever wrote an entry, it is the same one (R69).
+The handler and the rebuild share it: whatever wrote an entry, it is the same one (R69). What was
+refused is told to the audit trail as well.
 """
 
 from datetime import timedelta
 
 from billfleet_db.loyalty import ViewedTransaction
+from billfleet_workers.runtime.ports.audit import AuditEntry
 from billfleet_workers.runtime.ports.transaction_view import ViewEntry
 
 _FACTS = (
@@ -36,4 +38,20 @@ def entry_of(row: ViewedTransaction, retain: timedelta) -> ViewEntry:
         quantity=row.quantity,
         store_id=row.store_id,
         facts={**facts, "recorded_at": row.recorded_at.isoformat()},
+    )
+
+
+def audit_entry_of(row: ViewedTransaction, retain: timedelta) -> AuditEntry | None:
+    """What the audit trail is told of a row: that it was refused, and why."""
+    if row.reason is None:
+        return None
+    return AuditEntry(
+        tenant=row.tenant_id,
+        at=row.recorded_at,
+        event="loyalty_refused",
+        subject=row.card_id,
+        reason=row.reason,
+        reference=row.transaction_id,
+        work_id=row.work_id,
+        expires_at=row.recorded_at + retain,
     )

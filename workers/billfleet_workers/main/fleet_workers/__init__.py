@@ -9,6 +9,7 @@ from typing import Final
 
 from billfleet_workers.main.fleet_workers import (
     analytics,
+    avatar,
     collect,
     email,
     email_due_bills,
@@ -17,6 +18,8 @@ from billfleet_workers.main.fleet_workers import (
     loyalty_view,
     mail_feedback,
     rebill,
+    reports,
+    webhooks,
 )
 from billfleet_workers.main.fleet_workers.spec import WorkerSpec
 
@@ -28,6 +31,9 @@ SPECS: Final[Mapping[str, WorkerSpec]] = {
         loyalty_points.WORKER,
         loyalty_view.WORKER,
         analytics.WORKER,
+        reports.WORKER,
+        webhooks.WORKER,
+        avatar.WORKER,
         export.WORKER,
         email_due_bills.WORKER,
         email.WORKER,

@@ -11,7 +11,7 @@ from billfleet_workers.main.permissions import (
     deletes_files,
     gets_files,
     lists_files,
-    puts_files,
+    uploads_files,
 )
 from billfleet_workers.main.shared import SOURCE, Shared
 
@@ -39,7 +39,7 @@ WORKER: Final = WorkerSpec(
     "writes exports: CSV, NDJSON, Parquet, XLSX, PDF statements",
     _open,
     permissions=(
-        *puts_files(EXPORTS),
+        *uploads_files(EXPORTS),
         *gets_files(EXPORTS),
         *deletes_files(EXPORTS),
         *lists_files(),

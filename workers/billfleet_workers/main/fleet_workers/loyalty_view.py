@@ -10,6 +10,7 @@ from billfleet_workers.main.shared import Shared
 
 
 async def _open(shared: Shared) -> Handlers:
+    from billfleet_workers.adapters.dynamodb_audit import DynamoAuditTrail
     from billfleet_workers.adapters.dynamodb_view import DynamoTransactionView
     from billfleet_workers.handlers.loyalty_view import LoyaltyViewHandler
 
@@ -17,8 +18,21 @@ async def _open(shared: Shared) -> Handlers:
         shared.clients, stack=shared.settings.stack, clock=shared.clock
     )
     shared.closing.push_async_callback(view.close)
+    audit = await DynamoAuditTrail.open(
+        shared.clients, stack=shared.settings.stack, clock=shared.clock
+    )
+    shared.closing.push_async_callback(audit.close)
     retain = timedelta(days=shared.settings.loyalty_view_retain_days)
-    handler = LoyaltyViewHandler(shared.database, view, shared.clock, shared.metrics, retain=retain)
+    audit_retain = timedelta(days=shared.settings.audit_retain_days)
+    handler = LoyaltyViewHandler(
+        shared.database,
+        view,
+        audit,
+        shared.clock,
+        shared.metrics,
+        retain=retain,
+        audit_retain=audit_retain,
+    )
     return {ProjectTransactions.TYPE: handler}
 
 
@@ -26,5 +40,8 @@ WORKER: Final = WorkerSpec(
     "loyalty-view",
     "brings loyalty transactions into the table that front ends read",
     _open,
-    on_table("loyalty-transactions", "BatchWriteItem"),
+    (
+        *on_table("loyalty-transactions", "BatchWriteItem"),
+        *on_table("audit", "BatchWriteItem"),
+    ),
 )

@@ -10,7 +10,7 @@ one call. `Unavailable` is raised when the store can't be asked.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -27,9 +27,13 @@ class ClaimRequest:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The work is ours until the lease ends. `taken_over`: an earlier worker let it lapse."""
+    """The work is ours until the lease ends. `taken_over`: an earlier worker let it lapse.
+
+    `attempts` counts this one and those before it that failed or were never heard of again.
+    """
 
     taken_over: bool = False
+    attempts: int = field(default=1, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +63,15 @@ ClaimAnswer = Claimed | AlreadyDone | InProgress | PayloadMismatch
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A claim that we believe to hold."""
+    """A claim that we believe to hold.
+
+    `failed_attempts` are remembered when it is released, for the next claim of the same payload;
+    0 leaves nothing behind.
+    """
 
     key: str
     token: str
+    failed_attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True)

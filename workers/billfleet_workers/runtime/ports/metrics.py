@@ -27,6 +27,8 @@ Counter = Literal[
     "raw_events_exported",
     "reports_made",
     "loyalty_view_entries",
+    "webhook_attempts",
+    "avatars",
     "exports_ended",
     "export_rows",
     "due_bill_requests",
@@ -101,6 +103,10 @@ METRICS: dict[Counter | Timer | Gauge, MetricDef] = {
     "raw_events_exported": MetricDef("counter", "Events written to the object store as Parquet."),
     "reports_made": MetricDef("counter", "Reports made, by period.", ("period",)),
     "loyalty_view_entries": MetricDef("counter", "Entries written to the loyalty view."),
+    "webhook_attempts": MetricDef(
+        "counter", "Tries of webhook deliveries, by how the delivery stood after.", ("result",)
+    ),
+    "avatars": MetricDef("counter", "Uploaded pictures, by what became of them.", ("result",)),
     "exports_ended": MetricDef(
         "counter", "Exports ended (ready, failed, cancelled).", ("state", "format")
     ),
