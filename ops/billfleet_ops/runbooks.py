@@ -28,3 +28,5 @@ class Runbook(StrEnum):
     SWEEP_NOT_STARTED = "ops/runbooks/sweep-not-started.md"
     EXPORT_NOT_READY = "ops/runbooks/export-not-ready.md"
     EVENTS_IN_QUARANTINE = "ops/runbooks/events-in-quarantine.md"
+    WEBHOOKS_NOT_TAKEN = "ops/runbooks/webhooks-not-taken.md"
+    MAILS = "ops/runbooks/mails-not-going-out.md"
