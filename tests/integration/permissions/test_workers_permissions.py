@@ -52,7 +52,7 @@ VIEW_ENTRY = ViewEntry(
 )
 FOR_ITS_ANSWER = {Permission("s3:ListBucket", "uploads")}
 """Never called: without it S3 says 403 of an object that is missing, and with it 404."""
-PATIENCE_S = 25.0
+PATIENCE_S = 60.0
 LOOK_EVERY_S = 0.05
 NOTICE = {
     "Type": "Notification",
