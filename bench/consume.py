@@ -51,11 +51,12 @@ def main(arguments: Sequence[str]) -> None:
     with open_arena(NODE) as arena:
         for contestant in chosen:
             say(f"{contestant.name} …")
-            rows.append(run(contestant, arena, options.messages, costs_only=options.quick))
+            rows.append(run(contestant, arena, options.messages, costs_only=options.costs))
+            if options.json:
+                # After each of them: a run that is stopped has measured something all the same.
+                Path(options.json).write_text(as_json(rows, options.messages))
     rows.sort(key=lambda row: row.drained.cpu_s_per_1000 if row.drained else float("inf"))
     Console(width=180).print(table(rows, options.messages))
-    if options.json:
-        Path(options.json).write_text(as_json(rows, options.messages))
     if options.save:
         save(rows, options.messages)
 
@@ -212,12 +213,13 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--messages", type=int, default=50_000)
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="parts of names")
+    parser.add_argument("--costs", action="store_true", help="costs only: nobody is stopped")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK:,} messages, costs only")
     parser.add_argument("--json", metavar="FILE", help="write every figure")
     parser.add_argument("--save", action="store_true", help="write to bench/results")
     options = parser.parse_args(arguments)
     if options.quick:
-        options.messages = min(options.messages, QUICK)
+        options.messages, options.costs = min(options.messages, QUICK), True
     return options
 
 
