@@ -67,6 +67,16 @@ bench-footprint: $(DEV_DONE) ## Measure a worker's memory and its time to start
 bench-produce: $(DEV_DONE) ## Measure sending beside other SQS producers
 	$(BIN)/python bench/produce.py --save
 
+.PHONY: bench-console bench-long-dlq bench-replay-killed
+bench-console: $(DEV_DONE) ## Measure the console's first paint with 50 queues and 100,000 messages
+	BILLFLEET_BROWSER=$(CHROMIUM) $(BIN)/python bench/console.py
+
+bench-long-dlq: $(DEV_DONE) ## Look into, plan and replay 100,000 dead letters
+	$(BIN)/python bench/long_dlq.py
+
+bench-replay-killed: $(DEV_DONE) ## Kill a replay of 10,000 messages five times: each arrives once
+	BILLFLEET_REPLAY_MESSAGES=10000 $(BIN)/python -m pytest tests/acceptance/test_replay_killed.py
+
 fmt: $(DEV_DONE) ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix --select I .

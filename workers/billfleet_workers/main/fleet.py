@@ -15,7 +15,7 @@ import structlog
 
 from billfleet_workers.adapters.systemd import Systemd
 from billfleet_workers.handlers.relay import Relay
-from billfleet_workers.main.observing import open_backlog_watch, open_beats
+from billfleet_workers.main.observing import open_backlog_watch, open_beats, say_goodbye
 from billfleet_workers.main.parts import (
     RELAY,
     WORKERS,
@@ -137,8 +137,7 @@ async def _run(
         for task in side_tasks:
             task.cancel()
         await asyncio.gather(*side_tasks, return_exceptions=True)
-        await beats.beat()
-        await table.leave()
+        await say_goodbye(beats, table)
     report = FleetReport({consumer.desk.queue.name: consumer.desk.tally for consumer in consumers})
     log.info("fleet_stopped", adds_up=report.adds_up)
     return report

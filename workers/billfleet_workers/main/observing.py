@@ -4,11 +4,13 @@
 that the runtime knows no table.
 """
 
+import asyncio
 import os
 import secrets
 import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
@@ -33,6 +35,7 @@ PROCESSES_KEPT: Final = timedelta(days=1)
 SETBACKS_KEPT: Final = timedelta(days=14)
 DONE_KEPT: Final = timedelta(days=3)
 PRUNE_EVERY_BEATS: Final = 360
+GOODBYE_S: Final = 3.0
 
 
 class ProcessTable:
@@ -73,6 +76,14 @@ def open_beats(
     identity = _identity(shared, names)
     table = ProcessTable(shared.upkeep, identity)
     return Beats(identity, vitals, consumers, shared.clock, shared.metrics, table.write), table
+
+
+async def say_goodbye(beats: Beats, table: ProcessTable) -> None:
+    """The last beat, with the deliveries of the drain. A database that is away holds up nobody."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(GOODBYE_S):
+            await beats.beat()
+            await table.leave()
 
 
 async def open_backlog_watch(shared: Shared) -> BacklogWatch:

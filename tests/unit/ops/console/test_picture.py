@@ -115,6 +115,9 @@ def test_top_draws_the_picture_and_spells_it_for_programs() -> None:
 def test_a_chart_says_in_words_what_it_shows_and_escapes_them() -> None:
     line = sparkline([0, 5, 2], "<rebill> waiting")
     assert 'aria-label="&lt;rebill&gt; waiting: from 0 to 2, at most 5"' in line
+    points = sparkline([*[0.0] * 100, 9, *[0.0] * 99], "peak").split('points="')[1]
+    assert len(points.split('"')[0].split()) == 40
+    assert ",2.0 " in points
     large = chart([1, 4], "waiting", shown=lambda value: f"{value:g}")
     assert 'aria-label="waiting: now 4, at most 4"' in large
     assert "not enough seen yet" in chart([1], "waiting", shown=str)
