@@ -8,6 +8,7 @@ environments of their own. The table goes to the terminal, table and chart to `b
 
 import argparse
 import json
+import os
 import platform
 import sys
 from collections.abc import Sequence
@@ -178,6 +179,8 @@ def as_markdown(rows: Sequence[Row], messages: int) -> str:
         f"{messages:,} messages of 500 bytes, already queued; a handler without work; one consumer",
         "process; fauxqs and ministack on loopback. CPU is that of the consumer's processes, from",
         "the first settled message to the last. Run it again with `make bench-consume`.",
+        f"The machine's load was {os.getloadavg()[2]:.0f} on {os.cpu_count()} cores: compare rows, "
+        "not runs.",
         "",
         f"| consumer | {' | '.join(HEADINGS)} |",
         "|---|" + "---:|" * len(HEADINGS),
