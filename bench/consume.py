@@ -179,8 +179,7 @@ def as_markdown(rows: Sequence[Row], messages: int) -> str:
         f"{messages:,} messages of 500 bytes, already queued; a handler without work; one consumer",
         "process; fauxqs and ministack on loopback. CPU is that of the consumer's processes, from",
         "the first settled message to the last. Run it again with `make bench-consume`.",
-        f"The machine's load was {os.getloadavg()[2]:.0f} on {os.cpu_count()} cores: compare rows, "
-        "not runs.",
+        f"The machine's load was {os.getloadavg()[2]:.0f} on {os.cpu_count()} cores.",
         "",
         f"| consumer | {' | '.join(HEADINGS)} |",
         "|---|" + "---:|" * len(HEADINGS),
