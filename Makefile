@@ -61,6 +61,10 @@ bench: $(DEV_DONE) ## Measure rebilling beside the pure-SQL limit
 bench-consume: $(DEV_DONE) ## Measure a message's cost beside other SQS consumers
 	$(BIN)/python bench/consume.py --save
 
+.PHONY: bench-analytics
+bench-analytics: $(DEV_DONE) ## Measure counting events beside a plain COPY, and check the count
+	$(BIN)/python bench/analytics.py --events 200000 --through-sqs 5000
+
 bench-produce: $(DEV_DONE) ## Measure sending beside other SQS producers
 	$(BIN)/python bench/produce.py --save
 
