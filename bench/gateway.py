@@ -137,11 +137,9 @@ def measure(
 
 def wrk(name: str, port: int, script: Path, seconds: int) -> Figures:
     """Run wrk once."""
-    done = subprocess.run(
-        [WRK, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "--timeout", "20s", "-s", str(script),
-         f"http://127.0.0.1:{port}"],
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
+    command = [WRK, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "20s"]
+    command += ["--latency", "-s", str(script), f"http://127.0.0.1:{port}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "Non-2xx" not in done, done
     assert "Socket errors" not in done, done
     per_s = re.search(r"Requests/sec:\s+([\d.]+)", done)
