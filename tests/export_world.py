@@ -16,7 +16,7 @@ from billfleet_db import Database, exports
 from billfleet_db.exports import Export
 from billfleet_workers.adapters.memory_objects import MemoryObjectStore, MemoryUpload, StoredObject
 from billfleet_workers.handlers.export import ExportHandler, ExportPolicy, Workshop
-from billfleet_workers.runtime.clock import ManualClock
+from billfleet_workers.runtime.clock import Clock, ManualClock
 from billfleet_workers.runtime.handling import Finished, Work
 from billfleet_workers.runtime.ports.objects import PART_BYTES_MIN, ObjectStore
 from rebill_world import CountingMetrics
@@ -94,11 +94,15 @@ class ExportWorld:
         self.handler = self.make_handler()
 
     def make_handler(
-        self, *, per_tenant_max: int = 2, objects: ObjectStore | None = None
+        self,
+        *,
+        per_tenant_max: int = 2,
+        objects: ObjectStore | None = None,
+        clock: Clock | None = None,
     ) -> ExportHandler:
         """Another worker of the same fleet."""
-        objects = objects or self.objects
-        shop = Workshop(self.database, objects, self.clock, part_bytes=PART_BYTES_MIN)
+        objects, clock = objects or self.objects, clock or self.clock
+        shop = Workshop(self.database, objects, clock, part_bytes=PART_BYTES_MIN)
         return ExportHandler(shop, self.metrics, ExportPolicy(per_tenant_max))
 
     async def seed(self) -> None:

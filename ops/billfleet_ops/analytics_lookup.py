@@ -33,6 +33,29 @@ async def readers(
         await database.close()
 
 
+async def policy(settings: Settings, tenant: str) -> dict[str, object]:
+    """What the tenant says about which of its events are counted."""
+    database = _open(settings)
+    try:
+        async with database.transaction() as connection:
+            await analytics.see_tenant(connection, tenant)
+            counting = await analytics.books.counting_of(connection, [tenant])
+    finally:
+        await database.close()
+    return dict(counting[tenant].policy)
+
+
+async def set_policy(settings: Settings, tenant: str, said: dict[str, object]) -> None:
+    """From now on the tenant says this."""
+    database = _open(settings)
+    try:
+        async with database.transaction() as connection:
+            await analytics.see_tenant(connection, tenant)
+            await analytics.books.set_policy(connection, tenant, said)
+    finally:
+        await database.close()
+
+
 async def quarantined(settings: Settings, tenant: str | None) -> list[dict[str, Any]]:
     """What was kept aside, newest first, for a program."""
     database = _open(settings)

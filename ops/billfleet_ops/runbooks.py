@@ -26,4 +26,7 @@ class Runbook(StrEnum):
     WORKER_UNWELL = "ops/runbooks/worker-unwell.md"
     DATABASE_STRAINED = "ops/runbooks/database-strained.md"
     SWEEP_NOT_STARTED = "ops/runbooks/sweep-not-started.md"
+    EXPORT_NOT_READY = "ops/runbooks/export-not-ready.md"
     EVENTS_IN_QUARANTINE = "ops/runbooks/events-in-quarantine.md"
+    WEBHOOKS_NOT_TAKEN = "ops/runbooks/webhooks-not-taken.md"
+    MAILS = "ops/runbooks/mails-not-going-out.md"

@@ -35,8 +35,8 @@ ERROR_PERCENT_MAX = 5
 OLDEST_S_MAX = 1800
 GIB = 2**30
 # What RDS grants by default: memory of the class / 9,531,392 bytes.
-CONNECTIONS = {"dev": 112, "prod": 901}
-STORAGE_GIB = {"dev": 20, "prod": 100}
+CONNECTIONS = {"dev": 112, "prod": 450}
+STORAGE_GIB = {"dev": 20, "prod": 20}
 PARAMETERS: dict[str, Tree] = {
     **STACK_PARAMETER,
     "Environment": {"Type": "String", "AllowedValues": ["dev", "prod"], "Default": "dev"},

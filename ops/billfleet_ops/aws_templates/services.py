@@ -41,6 +41,12 @@ PARAMETERS: dict[str, Tree] = {
         "Default": "dev",
         "Description": "dev runs one task of each worker, prod at least as many as `sizes` says.",
     },
+    "Running": {
+        "Type": "String",
+        "AllowedValues": ["yes", "no"],
+        "Default": "yes",
+        "Description": "no makes everything and starts no worker: before the first migration.",
+    },
     "Image": {
         "Type": "String",
         "Description": "The image by digest, for all workers but those that try it first.",
@@ -91,7 +97,10 @@ def services() -> Template:
         parts,
         outputs,
         PARAMETERS | ({"MailIdentity": MAIL_IDENTITY} if sends_mail else {}),
-        {"IsProd": Tag("Equals", [ref("Environment"), "prod"])},
+        {
+            "IsProd": Tag("Equals", [ref("Environment"), "prod"]),
+            "IsRunning": Tag("Equals", [ref("Running"), "yes"]),
+        },
     )
 
 
@@ -283,4 +292,4 @@ def _migration() -> Iterator[Part]:
 
 
 def _by_environment(dev: int, prod: int) -> Tag:
-    return Tag("If", ["IsProd", prod, dev])
+    return Tag("If", ["IsRunning", Tag("If", ["IsProd", prod, dev]), 0])

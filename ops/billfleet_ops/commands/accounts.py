@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from billfleet_db import Database, accounts, history
 from billfleet_db.history import History
-from billfleet_ops import account_views
+from billfleet_ops import account_listing, account_views
 from billfleet_ops.account_columns import COLUMNS
 from billfleet_ops.account_lookup import unknown_account
 from billfleet_ops.column_sources import pairs
@@ -90,9 +90,10 @@ def register(app: typer.Typer) -> None:
     app.add_typer(
         group,
         name="accounts",
-        help="Import accounts, show and explain them, park and unpark them.",
+        help="Import accounts, list, show and explain them, park and unpark them.",
         epilog=lesson(("billfleet accounts why A-1 --tenant acme", "why it was billed or not")),
     )
+    account_listing.register(group)
 
 
 @group.command("import", epilog=IMPORT_EPILOG)

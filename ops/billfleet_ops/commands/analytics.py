@@ -14,10 +14,10 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from billfleet_contracts import EventTracked, ReportPeriod, ReportRequested
+from billfleet_contracts import EventTracked, ReportRequested
 from billfleet_db.tenants import Tenant
 from billfleet_ops import analytics_lookup as lookup
-from billfleet_ops import analytics_views
+from billfleet_ops import analytics_rules, analytics_views
 from billfleet_ops.configuration import load_settings
 from billfleet_ops.errors import UsageWrong
 from billfleet_ops.exits import Exit
@@ -333,31 +333,23 @@ def quarantine(tenant: OneTenant = None, as_json: AsJson = False) -> None:
     output.table(("tenant", "source", "event", "reason", "refused at"), rows)
 
 
-@group.command(
+group.command(
     "readers",
     epilog=lesson(
         ("billfleet analytics readers --tenant acme --add owner --period month", "tell a contact"),
         ("billfleet analytics readers --tenant acme --period month", "who is told"),
     ),
-)
-def readers(
-    tenant: TenantName,
-    period: Annotated[str, typer.Option(help="day, week or month.")] = "month",
-    add: Annotated[str | None, typer.Option(metavar="CONTACT", help="Tell this one.")] = None,
-    remove: Annotated[
-        str | None, typer.Option(metavar="CONTACT", help="Tell this one no longer.")
-    ] = None,
-) -> None:
-    """Say which of a tenant's contacts are told when a report is ready."""
-    periods: tuple[ReportPeriod, ...] = ("day", "week", "month")
-    if period not in periods:
-        raise UsageWrong(
-            f"--period {period!r} is unknown", where="--period", remedy="Use day, week or month."
-        )
-    settings = load_settings()
-    lookup.one_tenant(settings, tenant)
-    told = asyncio.run(lookup.readers(settings, tenant, period, add, remove))
-    Output().table(("contact", "is told of every"), [(one, period) for one in told])
+)(analytics_rules.readers)
+group.command(
+    "policy",
+    epilog=lesson(
+        ("billfleet analytics policy --tenant acme", "what holds, and whose word it is"),
+        (
+            """billfleet analytics policy --tenant acme --set '{"age_max_days": null}'""",
+            "count events however old they are",
+        ),
+    ),
+)(analytics_rules.policy)
 
 
 def _instant(said: datetime | None, now: datetime) -> datetime | None:

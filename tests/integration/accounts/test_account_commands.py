@@ -230,3 +230,35 @@ def test_every_check_of_the_books_has_a_remedy_of_its_own() -> None:
     checks = [*BOOKS, *GUARDS, "seals"]
     assert len({remedy_of(check) for check in checks}) == len(checks)
     assert remedy_of("unheard of") not in {remedy_of(check) for check in checks}
+
+
+def test_accounts_are_listed_by_what_is_asked(terminal: Terminal) -> None:
+    terminal.import_rows(
+        "L-1,10.00,EUR,2026-01-31,UTC",
+        "L-2,11.00,EUR,2099-01-31,UTC",
+        "L-3,12.00,EUR,2026-01-31,UTC",
+    )
+    terminal.type("accounts", "park", "L-3", "--tenant", "acme", "--reason", "looked odd")
+
+    def listed(*words: str) -> list[str]:
+        found = terminal.read_json("accounts", "list", *words)
+        return [one["account_id"] for one in found if one["account_id"].startswith("L-")]
+
+    assert listed() == ["L-1", "L-2", "L-3"]
+    assert listed("--due") == ["L-1"]
+    assert listed("--not-due", "--not-parked") == ["L-2"]
+    assert listed("--parked", "--tenant", "acme") == ["L-3"]
+    assert listed("--state", "PAST_DUE") == []
+    assert "10.00 EUR" in terminal.type("accounts", "list")
+    terminal.type("accounts", "list", "--limit", "2")
+    assert "more than 2" in terminal.errors
+    terminal.type("accounts", "list", "--tenant", "nobody", ends=Exit.USAGE)
+
+
+def test_a_changed_payment_method_says_whether_a_bill_waits_for_it(terminal: Terminal) -> None:
+    """R35."""
+    terminal.import_rows("L-1,10.00,EUR,2026-01-31,UTC")
+    change = ("accounts", "set-payment-method", "L-1", "card-2", "--tenant", "acme")
+    assert "no bill waits" in terminal.type(*change)
+    missing = ("accounts", "set-payment-method", "L-9", "card-2", "--tenant", "acme")
+    terminal.type(*missing, ends=Exit.USAGE)

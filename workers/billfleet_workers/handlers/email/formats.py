@@ -4,6 +4,7 @@ The templates call it as `fmt`. Amounts come in minor units with the exponents o
 whose own exponents differ for some currencies (R15), only places digits and signs. Pure.
 """
 
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -17,6 +18,8 @@ from babel.numbers import NumberPattern, format_decimal, parse_pattern
 from billfleet_workers.money import exponent
 
 FALLBACK: Final = "en_US"
+# Where a currency shows as its code, CLDR asks for a space that Babel does not set.
+_TOUCHING: Final = re.compile(r"(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])")
 _SIZES: Final = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -42,7 +45,8 @@ class Formats:
         decimals = exponent(currency)
         amount = Decimal(amount_minor).scaleb(-decimals)
         pattern = _money_pattern(self.locale, decimals)
-        return str(pattern.apply(amount, self.locale, currency=currency, currency_digits=False))
+        shown = pattern.apply(amount, self.locale, currency=currency, currency_digits=False)
+        return _TOUCHING.sub("\N{NO-BREAK SPACE}", str(shown))
 
     def day(self, value: object) -> str:
         """A day in words. Of an instant, the day that it is where the reader is."""

@@ -20,7 +20,7 @@ from billfleet_db.datasets import Selection, SelectionWrong, find, select
 from billfleet_db.errors import IntegrityRefused
 from billfleet_db.exports import Busy, Ended, Export, NewExport, Run, Taken
 from billfleet_workers.handlers.export.errors import ExportCancelled, ExportRefused, RunLost
-from billfleet_workers.handlers.export.run import LEASE, ExportRun, Made, Workshop
+from billfleet_workers.handlers.export.run import ExportRun, Made, Workshop
 from billfleet_workers.handlers.outbox_rows import outbox_row
 from billfleet_workers.handlers.unit_of_work import transaction
 from billfleet_workers.runtime.errors import DeliveryError, Permanent, Transient, Unavailable
@@ -103,7 +103,7 @@ class ExportHandler:
                 connection,
                 run,
                 now=now,
-                lease=LEASE,
+                lease=self._shop.lease,
                 per_tenant_max=self._policy.per_tenant_max,
             )
             if isinstance(answer, Ended) and answer.just_now:

@@ -12,7 +12,7 @@ from typing import Final
 from billfleet_workers.handlers.export.errors import ExportRefused
 from billfleet_workers.runtime.ports.objects import PARTS_MAX, Upload
 
-PART_BYTES: Final = 8 * 1024 * 1024
+PART_BYTES: Final = 5 * 1024 * 1024
 BYTES_MAX: Final = PART_BYTES * PARTS_MAX
 
 
@@ -33,15 +33,12 @@ class PartWriter:
         """Take bytes; waits when a part is full and the one before has not arrived yet."""
         self._filling += data
         while len(self._filling) >= self._part_bytes:
-            part = bytes(memoryview(self._filling)[: self._part_bytes])
-            del self._filling[: self._part_bytes]
-            await self._send(part)
+            await self._send(self._part_bytes)
 
     async def finish(self) -> str:
         """Send what is left and wait until all has arrived; returns the SHA-256 of everything."""
         if self._filling or self.parts == 0:
-            await self._send(bytes(self._filling))
-            self._filling.clear()
+            await self._send(len(self._filling))
         await self._arrived()
         return self._sha256.hexdigest()
 
@@ -51,14 +48,17 @@ class PartWriter:
             self._sending.cancel()
             await asyncio.gather(self._sending, return_exceptions=True)
 
-    async def _send(self, part: bytes) -> None:
+    async def _send(self, length: int) -> None:
+        # The one before is out of memory when this one is cut off.
         await self._arrived()
         if self.parts == PARTS_MAX:
             raise ExportRefused(
                 f"the file would be larger than {BYTES_MAX // 2**30} GiB; narrow the filters"
             )
+        part = bytes(memoryview(self._filling)[:length])
+        del self._filling[:length]
         self.parts += 1
-        self.bytes_count += len(part)
+        self.bytes_count += length
         self._sending = asyncio.create_task(self._put(self.parts, part))
 
     async def _put(self, number: int, part: bytes) -> None:

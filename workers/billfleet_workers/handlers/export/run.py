@@ -34,7 +34,7 @@ from billfleet_workers.runtime.ports.objects import (
 )
 
 LEASE: Final = timedelta(seconds=60)
-LOOK_EVERY_S: Final = 5.0
+LOOKS_PER_LEASE: Final = 12
 TIMEOUT_S: Final = 6 * 3600.0
 
 
@@ -46,6 +46,8 @@ class Workshop:
     objects: ObjectStore
     clock: Clock
     part_bytes: int = PART_BYTES
+    lease: timedelta = LEASE
+    """How long a run may be silent before another one takes its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,9 @@ class ExportRun:
 
     async def _watch(self, work: "asyncio.Task[Made]") -> None:
         """Report progress and keep the lease until the work ends or should."""
+        look_every_s = self.shop.lease.total_seconds() / LOOKS_PER_LEASE
         while not work.done():
-            tick = asyncio.create_task(self.shop.clock.sleep(LOOK_EVERY_S))
+            tick = asyncio.create_task(self.shop.clock.sleep(look_every_s))
             await asyncio.wait([work, tick], return_when=asyncio.FIRST_COMPLETED)
             tick.cancel()
             if not work.done():
@@ -98,7 +101,7 @@ class ExportRun:
     async def _look(self) -> None:
         parts = self._parts
         rows, bytes_count = (parts.rows_seen, parts.bytes_count) if parts else (0, 0)
-        until = self.shop.clock.now() + LEASE
+        until = self.shop.clock.now() + self.shop.lease
         async with transaction(self.shop.database) as connection:
             held = await exports.advance(
                 connection, self.run, rows=rows, bytes_count=bytes_count, until=until

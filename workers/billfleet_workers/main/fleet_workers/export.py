@@ -1,5 +1,6 @@
 """The `export` worker: writes rows of one tenant into files."""
 
+from datetime import timedelta
 from typing import Final
 
 from billfleet_contracts import ExportRequested
@@ -15,6 +16,7 @@ from billfleet_workers.main.permissions import (
 from billfleet_workers.main.shared import SOURCE, Shared
 
 EXPORTS: Final = "exports/"
+LEASE_S: Final = 60
 AT_ONCE_MAX: Final = 3
 """Exports of one process; each holds some parts of its file in memory."""
 
@@ -22,8 +24,9 @@ AT_ONCE_MAX: Final = 3
 async def _open(shared: Shared) -> Handlers:
     from billfleet_workers.handlers.export import ExportHandler, ExportPolicy, Workshop
 
+    lease = timedelta(seconds=shared.settings.lease_s or LEASE_S)
     handler = ExportHandler(
-        Workshop(shared.database, await shared.open_objects(), shared.clock),
+        Workshop(shared.database, await shared.open_objects(), shared.clock, lease=lease),
         shared.metrics,
         ExportPolicy(per_tenant_max=shared.settings.exports_per_tenant_max),
         source=f"{SOURCE}/export",
