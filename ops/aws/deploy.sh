@@ -8,6 +8,7 @@ folder=$(dirname "$0")
 parameters=("Stack=$STACK")
 case $template in
   network | database | observability) parameters+=("Environment=$ENVIRONMENT") ;;
+  mail) parameters+=("Domain=$MAIL_IDENTITY") ;;
   services)
     parameters+=(
       "Environment=$ENVIRONMENT" "Image=$MAIN_IMAGE" "CanaryImage=$CANARY_IMAGE"

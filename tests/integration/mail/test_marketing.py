@@ -2,7 +2,6 @@
 
 from billfleet_contracts.links import read_link
 from billfleet_db.mail import Suppression, suppressions
-from billfleet_db.mail.unsubscribing import unsubscribe
 from mail_world import ADA, NOW, SECRET, MailWorld, marketing, part_of, verification
 
 
@@ -46,19 +45,9 @@ async def test_unsubscribing_ends_marketing_at_once_and_twice_is_once(world: Mai
     await world.consent()
     await world.clock.advance(60)
     for _ in range(2):
-        async with world.database.transaction() as connection:
-            left = await unsubscribe(connection, "acme", "marketing:c1", now=world.clock.now())
-        assert left
+        await world.consent(given=False)
     assert (await world.send(marketing())).note == {"no_consent": 1}
     assert (await world.send(verification())).note == {"sent": 1}
-
-
-async def test_a_link_to_nobody_or_to_no_list_ends_nothing(world: MailWorld) -> None:
-    """R53."""
-    await world.open_account(owes=False)
-    async with world.database.transaction() as connection:
-        assert not await unsubscribe(connection, "acme", "marketing:c9", now=NOW)
-        assert not await unsubscribe(connection, "acme", "bills:c1", now=NOW)
 
 
 async def test_an_address_suppressed_for_marketing_still_gets_bills(world: MailWorld) -> None:
