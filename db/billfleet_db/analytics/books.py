@@ -33,7 +33,8 @@ _CLOSED_UNTIL = text(
     "SELECT greatest(closed_until, CAST(:now AS timestamptz)) FROM analytics.books"
 )
 _CLOSE = text("""
-    UPDATE analytics.books SET closed_until = :as_of WHERE closed_until < :as_of
+    UPDATE analytics.books SET closed_until = least(:as_of, clock_timestamp())
+    WHERE closed_until < least(:as_of, clock_timestamp())
 """)
 _COLUMNS = "tenant_id, time_zone, CAST(policy AS text) AS policy"
 _GET = text(f"""
@@ -69,7 +70,8 @@ async def hold(connection: AsyncConnection) -> None:
 async def close(connection: AsyncConnection, as_of: datetime) -> None:
     """From the end of this transaction on, nothing is stored before `as_of`.
 
-    It waits for whoever is storing now. End the transaction soon: intake waits for it.
+    Whose clock is ahead closes until the database's own present and no further. It waits for
+    whoever is storing now. End the transaction soon: intake waits for it.
     """
     await hold(connection)
     await connection.execute(_CLOSE, {"as_of": as_of})

@@ -223,6 +223,31 @@ async def test_a_report_waits_for_the_batch_that_is_being_stored(world: World) -
 
 
 @pytest.mark.parametrize(
+    ("zone", "day", "hours"),
+    [
+        ("Europe/Berlin", date(2026, 3, 29), 23),
+        ("Europe/Berlin", date(2026, 10, 25), 25),
+        ("Asia/Kathmandu", date(2026, 10, 25), 24),
+    ],
+)
+async def test_days_are_those_of_the_tenants_clock_with_23_or_25_hours(
+    world: World, zone: str, day: date, hours: int
+) -> None:
+    """R75: an event in every hour of three days; the middle one has as many as its clock shows."""
+    tenant = World(world.database, tenant="elsewhere")
+    await tenant.seed(time_zone=zone)
+    tenant.clock.set(datetime(2026, 10, 28, tzinfo=UTC))
+    start = datetime(day.year, day.month, day.day, tzinfo=UTC) - DAY + timedelta(minutes=20)
+    await tenant.send(*(tenant.event(start + timedelta(hours=n)) for n in range(72)))
+    as_of = tenant.clock.now() + timedelta(minutes=1)
+    (found,) = await tenant.series(day, day, as_of)
+    assert found.events == hours
+    by_hour = await tenant.series(day, day, as_of, grain="hour")
+    assert [figure.events for figure in by_hour] == [1] * hours
+    assert len({figure.starts for figure in by_hour}) == hours
+
+
+@pytest.mark.parametrize(
     ("policy", "given_event", "reason"),
     [
         ({}, {"occurred_at": START + timedelta(hours=2)}, "from_the_future"),
