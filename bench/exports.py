@@ -33,6 +33,10 @@ TENANT = "bench"
 DEADLINE_S = 3600.0
 FILL = """
     SET session_replication_role = replica;
+    -- Filling goes faster without the indexes that an export of everything does not use.
+    ALTER TABLE billing.transfers DROP CONSTRAINT uq_transfers_key;
+    DROP INDEX billing.ix_transfers_account, billing.ix_transfers_xact,
+      billing.uq_transfers_charge_period, billing.uq_transfers_reverses;
     INSERT INTO business.tenants (tenant_id, name, currency) VALUES ('bench', 'Bench', 'EUR');
     INSERT INTO customer.customers (tenant_id, customer_id, name) VALUES ('bench', 'c', 'C');
     INSERT INTO billing.accounts (tenant_id, account_id, customer_id, amount_minor, currency,

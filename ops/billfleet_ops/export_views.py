@@ -94,7 +94,9 @@ def show_one(output: Output, export: Export, link: str | None, *, as_json: bool)
         facts.append(("expires", moment(export.expires_at)))
     if link and export.state == "ready":
         facts.append(("link", link))
-    output.table(("", ""), [(name, value) for name, value in facts if value not in ("", None)])
+    for name, value in facts:
+        if value not in ("", None):
+            output.say(f"{name:<8} {value}")
     output.say(NEXT[export.state])
 
 

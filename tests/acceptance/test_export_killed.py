@@ -17,7 +17,7 @@ from billfleet_ops.local.aws import EmbeddedAws
 from billfleet_workers.runtime.clock import SystemClock
 from export_world import SEED
 
-ROWS = 400_000
+ROWS = 150_000
 FILL = """
     INSERT INTO billing.transfers (tenant_id, transfer_key, kind, account_id, period_start,
                                    debit_id, credit_id, amount_minor, currency, reason, work_id)

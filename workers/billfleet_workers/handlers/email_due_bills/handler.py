@@ -124,31 +124,29 @@ class DueBillsHandler:
         """The window is ours: look, make the files, and decide for good."""
         now = self._ports.clock.now()
         async with transaction(self._ports.database) as connection:
-            await _tenant_or_refuse(connection, case)
-            early = await self._decide(connection, case, now)
-            if isinstance(early, str):
-                seen: Owed | None = None
-                debtor: RecipientRow | None = None
-            else:
-                debtor = await recipients.read(
-                    connection, case.tenant, "account", case.event.account_id
-                )
-                seen = await self._owed(connection, case)
-        if isinstance(early, str):
-            await self._leave_window(case, early)
-            return early
+            debtor = await recipients.read(
+                connection, case.tenant, "account", case.event.account_id
+            )
+            if debtor is None:
+                await _tenant_or_refuse(connection, case)
+            owed = await open_bills.read(
+                connection, case.tenant, case.event.account_id, limit=BILLS_MAX
+            )
         made: Sequence[NewFile] = ()
-        if debtor is not None and seen is not None and seen.bills:
+        if debtor is not None and owed.bills:
             whose = Debtor(case.tenant, case.event.account_id, debtor)
-            made = await make_files(self._ports.objects, whose, seen.bills, now)
-        note = await self._announce(case, debtor, made)
+            made = await make_files(self._ports.objects, whose, owed.bills, now)
+        note = await self._announce(case, debtor, owed, made)
         await self._leave_window(case, note)
         return note
 
     async def _announce(
-        self, case: _Case, debtor: RecipientRow | None, made: Sequence[NewFile]
+        self, case: _Case, debtor: RecipientRow | None, owed: Owed, made: Sequence[NewFile]
     ) -> str:
-        """Decide again, now for good, and let the mail be sent with this transaction."""
+        """Decide under the account's lock, and let the mail be sent with this transaction.
+
+        What is owed may have changed since it was read: the mail worker looks once more.
+        """
         now = self._ports.clock.now()
         async with transaction(self._ports.database) as connection:
             decided = await self._decide(connection, case, now)
@@ -158,7 +156,6 @@ class DueBillsHandler:
                 refused = self._request(case, now, "refused", reason="no_recipient")
                 await requests.add(connection, refused)
                 return "refused"
-            owed = await self._owed(connection, case)
             if not owed.bills and self._nothing_due == "silence":
                 silent = self._request(case, now, "silent", next_from=now + DUE_BILLS_WINDOW)
                 await requests.add(connection, silent)
@@ -212,11 +209,6 @@ class DueBillsHandler:
         # A mail may go out some time after its request, so we look back further than one window.
         since = now - 2 * DUE_BILLS_WINDOW
         return await requests.standing(connection, case.tenant, case.event.account_id, since=since)
-
-    async def _owed(self, connection: AsyncConnection, case: _Case) -> Owed:
-        return await open_bills.read(
-            connection, case.tenant, case.event.account_id, limit=BILLS_MAX
-        )
 
     def _ready(
         self, case: _Case, owed: Owed, made: Sequence[NewFile], now: datetime
