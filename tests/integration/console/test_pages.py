@@ -184,3 +184,17 @@ async def test_every_kind_of_record_has_its_table_and_an_order_in_time(
     assert set(found.columns) & set(TIMES)
     assert not [one for one in found.columns if "token" in one or "secret" in one]
     assert (await browser.get(f"/records/{kind}?tenant=acme")).status_code == 200
+
+
+async def test_what_a_page_loads_may_be_kept_for_ever_and_nothing_else_is_served(
+    browser: httpx.AsyncClient,
+) -> None:
+    loaded = re.findall(r'"(/static/[^"]+)"', (await browser.get("/")).text)
+    assert len(loaded) == 5
+    for path in loaded:
+        answer = await browser.get(path)
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+    assert (await browser.get("/static/console.css?v=old")).headers["cache-control"] == "no-cache"
+    for path in ("/static/none.css", "/static/htmx.LICENSE.txt", "/static/..%2fapp.py"):
+        assert (await browser.get(path)).status_code == 404
