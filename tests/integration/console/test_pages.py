@@ -4,9 +4,11 @@ import re
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from billfleet_contracts import QUEUES
 from billfleet_db import Database
+from billfleet_db.loyalty import see_tenant
 from billfleet_db.records import TIMES, newest
 from billfleet_ops.console.pages.records import TABLES
 from console_room import DLQ, ConsoleRoom
@@ -198,3 +200,26 @@ async def test_what_a_page_loads_may_be_kept_for_ever_and_nothing_else_is_served
     assert (await browser.get("/static/console.css?v=old")).headers["cache-control"] == "no-cache"
     for path in ("/static/none.css", "/static/htmx.LICENSE.txt", "/static/..%2fapp.py"):
         assert (await browser.get(path)).status_code == 404
+
+
+async def test_a_card_is_found_by_its_customer_and_shows_its_balance(
+    browser: httpx.AsyncClient, books: Database
+) -> None:
+    async with books.transaction() as connection:
+        await see_tenant(connection, "acme")
+        for table, columns, values in (
+            ("business.brands", "brand_id, name", "'b', 'B'"),
+            ("loyalty.programmes", "programme_id, brand_id, name", "'club', 'b', 'Club'"),
+            (
+                "loyalty.cards",
+                "card_id, programme_id, customer_id, stamps",
+                "'C-1', 'club', 'cus-1', 3",
+            ),
+        ):
+            statement = f"INSERT INTO {table} (tenant_id, {columns}) VALUES ('acme', {values})"
+            await connection.execute(text(statement))
+    assert "/cards/acme/C-1" in (await browser.get("/search?q=Ada")).text
+    said = words(await browser.get("/cards/acme/C-1"))
+    assert "balance 0" in said
+    assert "stamps 3" in said
+    assert "/cards/acme/C-1" in (await browser.get("/accounts/acme/A-1")).text
