@@ -57,9 +57,12 @@ sim-mutants: $(DEV_DONE) ## Plant bugs in the runtime: the simulation must find 
 bench: $(DEV_DONE) ## Measure rebilling beside the pure-SQL limit
 	$(BIN)/python bench/rebill.py
 
-.PHONY: bench-consume bench-produce
+.PHONY: bench-consume bench-produce bench-footprint
 bench-consume: $(DEV_DONE) ## Measure a message's cost beside other SQS consumers
 	$(BIN)/python bench/consume.py --save
+
+bench-footprint: $(DEV_DONE) ## Measure a worker's memory and its time to start
+	$(BIN)/python bench/footprint.py
 
 .PHONY: bench-analytics
 bench-analytics: $(DEV_DONE) ## Measure counting events beside a plain COPY, and check the count

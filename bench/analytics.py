@@ -151,7 +151,10 @@ async def export_all(database: Database, folder: Path, result: Result) -> None:
     clock = SystemClock()
     objects = MemoryObjectStore(clock)
     started = time.perf_counter()
-    exported = await export_events(database, objects, clock, SilentMetrics())
+    exported = 0
+    while exported < result.counted:
+        # PostgreSQL's own upkeep may hold a transaction open, and what follows it waits.
+        exported += await export_events(database, objects, clock, SilentMetrics())
     while await compact(database, objects, clock):
         pass
     result.export_s = time.perf_counter() - started

@@ -53,6 +53,10 @@ class NoWork:
 
 async def work() -> None:
     """Receive until SIGTERM."""
+    if os.environ.get("BENCH_IMPORTS"):
+        # What a worker of the fleet has in memory besides: its own handler and the database.
+        import billfleet_workers.handlers.rebill
+        import billfleet_workers.main.fleet  # noqa: F401
     configure("json", "info", sys.stderr, for_good=True)
     clock = SystemClock()
     clients = _clients(clock)

@@ -8,6 +8,7 @@ environments of their own. The table goes to the terminal, table and chart to `b
 
 import argparse
 import json
+import os
 import platform
 import sys
 from collections.abc import Sequence
@@ -51,11 +52,12 @@ def main(arguments: Sequence[str]) -> None:
     with open_arena(NODE) as arena:
         for contestant in chosen:
             say(f"{contestant.name} …")
-            rows.append(run(contestant, arena, options.messages, costs_only=options.quick))
+            rows.append(run(contestant, arena, options.messages, costs_only=options.costs))
+            if options.json:
+                # After each of them: a run that is stopped has measured something all the same.
+                Path(options.json).write_text(as_json(rows, options.messages))
     rows.sort(key=lambda row: row.drained.cpu_s_per_1000 if row.drained else float("inf"))
     Console(width=180).print(table(rows, options.messages))
-    if options.json:
-        Path(options.json).write_text(as_json(rows, options.messages))
     if options.save:
         save(rows, options.messages)
 
@@ -177,6 +179,7 @@ def as_markdown(rows: Sequence[Row], messages: int) -> str:
         f"{messages:,} messages of 500 bytes, already queued; a handler without work; one consumer",
         "process; fauxqs and ministack on loopback. CPU is that of the consumer's processes, from",
         "the first settled message to the last. Run it again with `make bench-consume`.",
+        f"The machine's load was {os.getloadavg()[2]:.0f} on {os.cpu_count()} cores.",
         "",
         f"| consumer | {' | '.join(HEADINGS)} |",
         "|---|" + "---:|" * len(HEADINGS),
@@ -212,12 +215,13 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--messages", type=int, default=50_000)
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="parts of names")
+    parser.add_argument("--costs", action="store_true", help="costs only: nobody is stopped")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK:,} messages, costs only")
     parser.add_argument("--json", metavar="FILE", help="write every figure")
     parser.add_argument("--save", action="store_true", help="write to bench/results")
     options = parser.parse_args(arguments)
     if options.quick:
-        options.messages = min(options.messages, QUICK)
+        options.messages, options.costs = min(options.messages, QUICK), True
     return options
 
 

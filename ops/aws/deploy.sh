@@ -14,6 +14,7 @@ case $template in
       "Environment=$ENVIRONMENT" "Image=$MAIN_IMAGE" "CanaryImage=$CANARY_IMAGE"
       "AgentImage=$AGENT_IMAGE" "PublicUrl=$PUBLIC_URL" "MailIdentity=$MAIL_IDENTITY"
       "PaymentGateway=${PAYMENT_GATEWAY:-log}" "Running=${RUNNING:-yes}"
+      "CertificateArn=${CERTIFICATE_ARN:-}"
     )
     ;;
 esac

@@ -17,7 +17,7 @@ from billfleet_workers.main import WORKERS
 Environment = Literal["dev", "prod"]
 HOURS: Final = 730
 INTERFACE_ENDPOINTS: Final = 9
-SECRETS: Final = 3
+SECRETS: Final = 4
 KEYS: Final = 2
 AWS_ALARMS_PER_QUEUE: Final = 2
 METRICS_PER_QUEUE: Final = 12

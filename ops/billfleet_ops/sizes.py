@@ -34,6 +34,7 @@ class Size:
 
 
 OTHERS: Final = Size()
+FRONT_DOOR: Final = Size(cpu_units=512, memory_mib=1024, tasks_min=2, tasks_max=10)
 SIZES: Final[Mapping[str, Size]] = {
     "rebill": Size(tasks_min=2, tasks_max=40, messages_per_s=40, drain_s=300),
     "collect": Size(tasks_min=2, tasks_max=40, messages_per_s=20, drain_s=300),

@@ -19,6 +19,7 @@ from billfleet_ops.aws_templates.document import (
     ref,
     sub,
 )
+from billfleet_ops.aws_templates.front_door import CONDITION, front_door
 from billfleet_ops.aws_templates.messaging import ARN, HERE, pascal
 from billfleet_ops.aws_templates.operators import replay_operator
 from billfleet_ops.aws_templates.roles import SENDS_FIGURES, role
@@ -65,6 +66,11 @@ PARAMETERS: dict[str, Tree] = {
         "Default": "ARM64",
     },
     "PaymentGateway": {"Type": "String", "AllowedValues": ["log", "stripe"], "Default": "log"},
+    "CertificateArn": {
+        "Type": "String",
+        "Default": "",
+        "Description": "Of the front door's name; without one there is no front door.",
+    },
     "PublicUrl": {"Type": "String", "Description": "Where links in mails lead."},
 }
 MAIL_IDENTITY: Tree = {
@@ -79,7 +85,7 @@ def services() -> Template:
     parts = [*_shared(), *replay_operator()]
     for worker, allowed in permissions.items():
         parts += _worker(worker, size_of(worker), allowed)
-    parts += [*_migration(), *sweeps()]
+    parts += [*_migration(), *sweeps(), *front_door()]
     outputs: dict[str, Tree] = {
         "ClusterName": {"Description": "Where all tasks run", "Value": ref("Cluster")},
         "MigrationTask": {
@@ -99,6 +105,7 @@ def services() -> Template:
         PARAMETERS | ({"MailIdentity": MAIL_IDENTITY} if sends_mail else {}),
         {
             "IsProd": Tag("Equals", [ref("Environment"), "prod"]),
+            CONDITION: Tag("Not", [Tag("Equals", [ref("CertificateArn"), ""])]),
             "IsRunning": Tag("Equals", [ref("Running"), "yes"]),
         },
     )
@@ -135,7 +142,7 @@ def _shared() -> Iterator[Part]:
 
 def _starts_tasks() -> list[Tree]:
     """What ECS itself does before a container runs."""
-    secrets = ["OwnerSecretArn", "ApplicationSecretArn", "SettingsSecretArn"]
+    secrets = ["OwnerSecretArn", "ApplicationSecretArn", "GatewaySecretArn", "SettingsSecretArn"]
     pulls = ("BatchCheckLayerAvailability", "GetDownloadUrlForLayer", "BatchGetImage")
     return [
         {

@@ -27,6 +27,7 @@ AGENT = {
         },
     }
 }
+LOGIN = (("PGUSER", "username"), ("PGPASSWORD", "password"))
 IS_LIVE = f"import urllib.request as u;u.urlopen('http://127.0.0.1:{HEALTH_PORT}/livez', timeout=4)"
 
 
@@ -39,9 +40,15 @@ def task(
     image: Any,
     is_worker: bool = False,
     is_owner: bool = False,
+    port: int | None = None,
 ) -> Part:
-    """A task definition; a worker is asked for its health, the owner may change the schema."""
+    """A task definition; a worker is asked for its health, the owner may change the schema.
+
+    One with a port is the front door, which logs in to the database as itself.
+    """
     container = _container(command, image, is_worker=is_worker, is_owner=is_owner)
+    if port is not None:
+        _open_port(container, port)
     return Part(
         logical_id,
         {
@@ -98,6 +105,19 @@ def _container(command: Sequence[str], image: Any, *, is_worker: bool, is_owner:
     return container
 
 
+def _open_port(container: Tree, port: int) -> None:
+    container["PortMappings"] = [{"ContainerPort": port}]
+    url = next(each for each in container["Environment"] if each["Name"] == "DATABASE_URL")
+    container["Environment"] += [
+        {"Name": "GATEWAY_DATABASE_URL", "Value": url["Value"]},
+        {"Name": "BILLFLEET_HTTP_HOST", "Value": "0.0.0.0"},  # noqa: S104 - in the container
+        # Only the load balancer reaches the port.
+        {"Name": "BILLFLEET_HTTP_TRUSTED_PROXIES", "Value": "*"},
+    ]
+    login = [_secret(name, imported("GatewaySecretArn"), key) for name, key in LOGIN]
+    container["Secrets"] = [*login, *container["Secrets"][len(LOGIN) :]]
+
+
 def _environment(*, is_worker: bool) -> list[Tree]:
     database = (
         "postgresql://${DatabaseHost}:5432/billfleet"
@@ -126,21 +146,24 @@ def _environment(*, is_worker: bool) -> list[Tree]:
 def _secrets(*, is_owner: bool) -> list[Tree]:
     """PostgreSQL's own variables: the driver reads them where the URL names no user."""
     database = imported("OwnerSecretArn" if is_owner else "ApplicationSecretArn")
-    parts = [("PGUSER", database, "username"), ("PGPASSWORD", database, "password")]
+    login = [_secret(name, database, key) for name, key in LOGIN]
     if is_owner:
-        # The workers' login is made by the first migration and gets its password with it.
-        workers = imported("ApplicationSecretArn")
-        parts.append(("BILLFLEET_APP_PASSWORD", workers, "password"))
-    else:
-        application = imported("SettingsSecretArn")
-        parts += [
-            ("BILLFLEET_LINK_SECRET", application, "link_secret"),
-            ("BILLFLEET_STRIPE_API_KEY", application, "stripe_api_key"),
+        # The logins are made by migrations and get their passwords with them.
+        return [
+            *login,
+            _secret("BILLFLEET_APP_PASSWORD", imported("ApplicationSecretArn"), "password"),
+            _secret("BILLFLEET_GATEWAY_PASSWORD", imported("GatewaySecretArn"), "password"),
         ]
+    settings = imported("SettingsSecretArn")
     return [
-        {"Name": name, "ValueFrom": Tag("Sub", [f"${{Arn}}:{key}::", {"Arn": arn}])}
-        for name, arn, key in parts
+        *login,
+        _secret("BILLFLEET_LINK_SECRET", settings, "link_secret"),
+        _secret("BILLFLEET_STRIPE_API_KEY", settings, "stripe_api_key"),
     ]
+
+
+def _secret(name: str, arn: Tree, key: str) -> Tree:
+    return {"Name": name, "ValueFrom": Tag("Sub", [f"${{Arn}}:{key}::", {"Arn": arn}])}
 
 
 def _logs(prefix: str) -> Tree:

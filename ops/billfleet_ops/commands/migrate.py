@@ -16,6 +16,7 @@ from billfleet_ops.exits import Exit
 from billfleet_ops.output import Output
 from billfleet_ops.teaching import lesson
 
+GATEWAY_ROLE = "billfleet_gateway"
 EPILOG = lesson(
     ("billfleet migrate --check", "say what is pending; exit 1 when something is"),
     (
@@ -43,6 +44,15 @@ def migrate(
             help="Give the workers' login this password; better by its variable.",
         ),
     ] = None,
+    gateway_password: Annotated[
+        str | None,
+        typer.Option(
+            "--gateway-password",
+            envvar="BILLFLEET_GATEWAY_PASSWORD",
+            show_envvar=True,
+            help="The same for the login of the front door.",
+        ),
+    ] = None,
 ) -> None:
     """Bring the database to the schema of this version.
 
@@ -60,6 +70,8 @@ def migrate(
     elif not check:
         asyncio.run(migrations.upgrade(url))
         output.say(f"{redacted(url)}: applied {', '.join(pending)}.")
-    if app_password and not check:
-        asyncio.run(migrations.set_app_password(url, app_password))
-        output.say(f"The login {migrations.APP_ROLE} has its password.")
+    logins = {migrations.APP_ROLE: app_password, GATEWAY_ROLE: gateway_password}
+    for role, password in logins.items():
+        if password and not check:
+            asyncio.run(migrations.set_app_password(url, password, role=role))
+            output.say(f"The login {role} has its password.")

@@ -45,11 +45,12 @@ def top(
     """Show what waits, what is done a second, what is dead, and which processes work on it.
 
     Rates come from the beats of processes, which are ten seconds apart. Nothing is received from
-    any queue. It ends with 4 when the queues or the database do not answer.
+    any queue. Without a terminal it is one picture. It ends with 4 when the queues or the database
+    do not answer.
     """
     output = Output()
     settings = load_settings()
-    if once or as_json:
+    if once or as_json or not output.console.is_terminal:
         picture = asyncio.run(_look_twice(settings))
         if as_json:
             output.json(as_plain(picture))

@@ -6,19 +6,17 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from billfleet_db.errors import DatabaseError
-from billfleet_ops.console import security
+from billfleet_ops.console import assets, security
 from billfleet_ops.console.pages import (
     accounts,
     action_log,
@@ -36,7 +34,6 @@ from billfleet_ops.endings import as_operator_error
 from billfleet_ops.errors import OpsError
 from billfleet_workers.runtime.errors import Unavailable
 
-STATIC = Path(__file__).parent / "static"
 PAGES = (
     overview,
     live,
@@ -53,8 +50,8 @@ PAGES = (
 
 def build(console: Console, *, hosts: Sequence[str]) -> ASGIApp:
     """The application over these parts, answering for these host names."""
-    routes: list[Route | Mount] = [route for page in PAGES for route in page.routes()]
-    routes.append(Mount("/static", StaticFiles(directory=STATIC)))
+    routes: list[Route] = [route for page in PAGES for route in page.routes()]
+    routes += assets.routes()
     app = Starlette(
         routes=routes,
         lifespan=lambda _: _closing(console),

@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from billfleet_ops.console import charts
+from billfleet_ops.console import assets, charts
 from billfleet_ops.output import duration
 from billfleet_ops.why_words import moment, money
 from billfleet_workers.runtime.backlog import DRAIN_S_MAX
@@ -43,6 +43,7 @@ def environment() -> Environment:
         sparkline=charts.sparkline,
         chart=charts.chart,
         diff_kind=diff_kind,
+        asset=assets.address,
         counted=count,
         rated=rate,
         drained=drain,

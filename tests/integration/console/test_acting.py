@@ -187,3 +187,21 @@ async def test_a_form_that_is_too_large_is_refused(
         headers={"Content-Type": "application/x-www-form-urlencoded", "Origin": ORIGIN},
     )
     assert answer.status_code == 413
+
+
+async def test_an_edit_never_replaces_another_message_that_is_called_alike(
+    room: ConsoleRoom, browser: httpx.AsyncClient
+) -> None:
+    message_id = room.bury(buried(body_of("A-1")))
+    await room.look()
+    secret = await room.sign_in(browser)
+    url = f"memory://{DLQ}"
+    [taken] = await room.letters.receive(url, limit=1, wait_s=0, visibility_timeout_s=600)
+    await room.letters.delete(url, [taken.receipt_handle])
+    room.bury(buried(body_of("B-1"), original_message_id=message_id))
+    path = f"/dead-letters/{DLQ}/{message_id}/mend"
+    answer = await browser.post(path, data={"form_secret": secret, "body": body_of("A-2")})
+    said = words(await browser.get(await finished(room, answer)))
+    assert "The message is not the one that was shown" in said
+    assert room.letters.visible(url) == 1
+    assert room.letters.copies("memory://test-rebill") == []

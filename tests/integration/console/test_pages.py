@@ -4,9 +4,11 @@ import re
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from billfleet_contracts import QUEUES
 from billfleet_db import Database
+from billfleet_db.loyalty import see_tenant
 from billfleet_db.records import TIMES, newest
 from billfleet_ops.console.pages.records import TABLES
 from console_room import DLQ, ConsoleRoom
@@ -184,3 +186,40 @@ async def test_every_kind_of_record_has_its_table_and_an_order_in_time(
     assert set(found.columns) & set(TIMES)
     assert not [one for one in found.columns if "token" in one or "secret" in one]
     assert (await browser.get(f"/records/{kind}?tenant=acme")).status_code == 200
+
+
+async def test_what_a_page_loads_may_be_kept_for_ever_and_nothing_else_is_served(
+    browser: httpx.AsyncClient,
+) -> None:
+    loaded = re.findall(r'"(/static/[^"]+)"', (await browser.get("/")).text)
+    assert len(loaded) == 5
+    for path in loaded:
+        answer = await browser.get(path)
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+    assert (await browser.get("/static/console.css?v=old")).headers["cache-control"] == "no-cache"
+    for path in ("/static/none.css", "/static/htmx.LICENSE.txt", "/static/..%2fapp.py"):
+        assert (await browser.get(path)).status_code == 404
+
+
+async def test_a_card_is_found_by_its_customer_and_shows_its_balance(
+    browser: httpx.AsyncClient, books: Database
+) -> None:
+    async with books.transaction() as connection:
+        await see_tenant(connection, "acme")
+        for table, columns, values in (
+            ("business.brands", "brand_id, name", "'b', 'B'"),
+            ("loyalty.programmes", "programme_id, brand_id, name", "'club', 'b', 'Club'"),
+            (
+                "loyalty.cards",
+                "card_id, programme_id, customer_id, stamps",
+                "'C-1', 'club', 'cus-1', 3",
+            ),
+        ):
+            statement = f"INSERT INTO {table} (tenant_id, {columns}) VALUES ('acme', {values})"
+            await connection.execute(text(statement))
+    assert "/cards/acme/C-1" in (await browser.get("/search?q=Ada")).text
+    said = words(await browser.get("/cards/acme/C-1"))
+    assert "balance 0" in said
+    assert "stamps 3" in said
+    assert "/cards/acme/C-1" in (await browser.get("/accounts/acme/A-1")).text

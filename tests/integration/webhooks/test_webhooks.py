@@ -116,6 +116,11 @@ async def test_announcement_that_comes_again_is_told_once(world: World) -> None:
     await world.announce(fact(), fact(event_id="e-2"))
     await world.announce(fact())
     assert len(await world.waiting()) == 2
+    async with world.database.transaction() as connection:
+        await connection.execute(text("UPDATE fleet.outbox SET sent_at = now()"))
+        await connection.execute(text("DELETE FROM fleet.outbox"))
+    await world.announce(fact())
+    assert await world.waiting() == []
 
 
 async def test_delivery_is_signed_with_all_secrets_that_are_valid(world: World) -> None:

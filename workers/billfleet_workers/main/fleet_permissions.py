@@ -51,6 +51,14 @@ def worker_permissions() -> dict[str, Permissions]:
     return {**found, RELAY: _once((*relays(), *counts_backlogs(), *started))}
 
 
+def front_door_permissions() -> Permissions:
+    """What the front door does: see whether work is done, and sign addresses of objects."""
+    kinds = ("avatars/", "bills/", "exports/", "reports/")
+    opened = [permission for kind in kinds for permission in gets_files(kind)]
+    sees = on_table(DEDUPE_TABLE, "BatchGetItem")
+    return _once((*sees, *opened, *puts_files("avatars/", bucket="uploads")))
+
+
 def replay_permissions() -> Permissions:
     """What an operator needs who brings dead letters home, with everything that it can do."""
     letters: list[Permission] = []

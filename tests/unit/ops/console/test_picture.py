@@ -72,6 +72,13 @@ def test_a_new_process_counts_from_its_start_and_a_dead_one_takes_nothing_back()
     assert one.readers == 1
 
 
+def test_processes_that_are_heard_late_bring_their_past_along_and_that_is_no_rate() -> None:
+    seen = picture()
+    step(seen, 0, [], waiting=0)
+    assert step(seen, 10, [process(5000)], waiting=0).ended_per_s == 0
+    assert step(seen, 20, [process(5040)], waiting=0).ended_per_s == 2
+
+
 def test_only_the_last_minute_counts_for_the_rate() -> None:
     seen = picture()
     step(seen, 0, [process(0)], waiting=0)

@@ -1,0 +1,75 @@
+"""What a worker takes when it does nothing, when it holds a thousand messages, and to start.
+
+Run it as `python bench/footprint.py`; it prints three figures. The worker is the contest's, with
+everything imported that a `rebill` worker of the fleet imports (SQLAlchemy, asyncpg, ...), on the
+same local endpoints. Memory is resident memory as the kernel counts it.
+"""
+
+import statistics
+import sys
+import time
+
+import psutil
+
+from contest import Trial, open_trial
+from contestants import NODE, contestants
+from queue_arena import Arena, open_arena
+
+IN_FLIGHT = 1_000
+STARTS = 3
+SETTLING_S = 4.0
+PATIENCE_S = 60.0
+REAL = {"BENCH_IMPORTS": "1"}
+
+
+def main() -> None:
+    """Measure and print."""
+    with open_arena(NODE) as arena:
+        starts = [idle(arena) for _ in range(STARTS)]
+        first_receive_s = statistics.median(start for start, _ in starts)
+        idle_mb = max(rss for _, rss in starts)
+        full_mb = full(arena)
+    print(f"start to first receive      {first_receive_s:6.2f} s   (median of {STARTS})")
+    print(f"idle worker, resident       {idle_mb:6.1f} MB")
+    print(f"{IN_FLIGHT:,} in flight, resident   {full_mb:6.1f} MB")
+
+
+def idle(arena: Arena) -> tuple[float, float]:
+    """Seconds to the first receive, and memory when nothing comes."""
+    with open_trial(OURS, arena, 1, **REAL) as trial:
+        arena.calls()
+        started_s = time.monotonic()
+        with trial.process() as child:
+            while not arena.calls().get("ReceiveMessage"):
+                _look(trial, child.poll(), started_s)
+            first_s = time.monotonic() - started_s
+            time.sleep(SETTLING_S)
+            return first_s, _rss_mb(child.pid)
+
+
+def full(arena: Arena) -> float:
+    """Memory when all messages are at their handlers."""
+    settings = {"BENCH_IN_FLIGHT": str(IN_FLIGHT), "BENCH_HANDLER_S": "20", "BENCH_LEASE_S": "60"}
+    with open_trial(OURS, arena, IN_FLIGHT, **REAL, **settings) as trial:
+        started_s = time.monotonic()
+        with trial.process() as child:
+            while sum(trial.effects.begun()) < IN_FLIGHT:
+                _look(trial, child.poll(), started_s)
+            return _rss_mb(child.pid)
+
+
+def _look(trial: Trial, code: int | None, started_s: float) -> None:
+    if code is not None or time.monotonic() - started_s > PATIENCE_S:
+        sys.exit(f"The worker did not get there (exit code {code}); it said: {trial.said()}")
+    time.sleep(0.01)
+
+
+def _rss_mb(pid: int) -> float:
+    return float(psutil.Process(pid).memory_info().rss) / 1e6
+
+
+OURS = next(one for one in contestants() if one.name == "billfleet lean")
+
+
+if __name__ == "__main__":
+    main()
