@@ -70,6 +70,9 @@ class _Book:
             schema,
             compression="zstd",
             use_dictionary=list(repeating) or False,
+            # Arrow keeps what the footer will say of every group until the end. Readers skip groups
+            # by time, so that is what they are told of.
+            write_statistics=[f.name for f in schema if pa.types.is_temporal(f.type)] or False,
             memory_pool=self._pool,
         )
 
