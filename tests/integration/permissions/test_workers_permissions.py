@@ -26,6 +26,7 @@ from billfleet_ops.clients import Clients
 from billfleet_producers import Producer
 from billfleet_producers.claim_check import ClaimCheck
 from billfleet_workers.adapters.aws_client import AwsClients
+from billfleet_workers.adapters.dynamodb_audit import DynamoAuditTrail
 from billfleet_workers.adapters.dynamodb_view import DynamoTransactionView
 from billfleet_workers.adapters.s3_objects import S3ObjectStore
 from billfleet_workers.adapters.ses import SesMailer
@@ -34,6 +35,7 @@ from billfleet_workers.main.fleet_permissions import worker_permissions
 from billfleet_workers.main.permissions import Permission, claims, reads
 from billfleet_workers.runtime.clock import SystemClock
 from billfleet_workers.runtime.errors import Misconfigured
+from billfleet_workers.runtime.ports.audit import AuditEntry
 from billfleet_workers.runtime.ports.mailer import FinishedMail
 from billfleet_workers.runtime.ports.objects import ObjectMissing
 from billfleet_workers.runtime.ports.transaction_view import ViewEntry
@@ -50,6 +52,16 @@ VIEW_ENTRY = ViewEntry(
     kind="points",
     occurred_at=datetime(2026, 3, 2, tzinfo=UTC),
     expires_at=datetime(2030, 3, 2, tzinfo=UTC),
+)
+AUDIT_ENTRY = AuditEntry(
+    tenant="acme",
+    at=VIEW_ENTRY.occurred_at,
+    event="refused",
+    subject="c",
+    reason="r",
+    reference="t",
+    work_id="w",
+    expires_at=VIEW_ENTRY.expires_at,
 )
 FOR_ITS_ANSWER = {Permission("s3:ListBucket", "uploads")}
 """Never called: without it S3 says 403 of an object that is missing, and with it 404."""
@@ -213,6 +225,9 @@ async def _use_view(clients: AwsClients, stack: str) -> None:
     view = await DynamoTransactionView.open(clients, stack=stack, clock=SystemClock())
     await view.put([VIEW_ENTRY])
     await view.close()
+    trail = await DynamoAuditTrail.open(clients, stack=stack, clock=SystemClock())
+    await trail.put([AUDIT_ENTRY])
+    await trail.close()
 
 
 async def _export(clients: AwsClients, stack: str) -> None:
