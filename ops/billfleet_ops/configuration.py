@@ -8,15 +8,18 @@ in an operator's words which variable is wrong. It connects to nothing.
 import os
 from collections.abc import MutableMapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from billfleet_ops.clients import Clients
 from billfleet_ops.errors import ConfigurationWrong
 from billfleet_ops.local.home import Home
 from billfleet_ops.local.substitution import adopt, applicable
 from billfleet_workers.settings import Settings
+
+if TYPE_CHECKING:
+    from billfleet_ops.clients import Clients
 
 DEFAULT_HOME = ".billfleet"
 
@@ -69,6 +72,9 @@ def variable_of(field: str) -> str:
     return field.upper()
 
 
-def clients_of(settings: Settings) -> Clients:
+def clients_of(settings: Settings) -> "Clients":
     """AWS clients as the settings say."""
+    # Imported here: most commands, and every worker, have no use for the blocking SDK.
+    from billfleet_ops.clients import Clients
+
     return Clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url)

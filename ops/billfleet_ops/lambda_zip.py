@@ -16,6 +16,8 @@ from billfleet_ops.errors import OpsError, file_errors_mapped
 
 OURS = ("billfleet_contracts", "billfleet_producers", "billfleet_db", "billfleet_workers")
 ROOTS = ("billfleet", "billfleet-producers", "billfleet-contracts")
+ALSO = ("httptools",)
+"""What the lean client reads answers with; elsewhere it comes along with the web server."""
 ONLY_COMMANDS = ("rich", "typer", "uvicorn", "fastapi")
 UNPACKED_BYTES_MAX = 250 * 2**20
 """What Lambda takes, layers included."""
@@ -74,7 +76,7 @@ def _closure(out: set[str]) -> dict[str, Distribution]:
     """Everything that our distributions require, with the extras that are asked for."""
     found: dict[str, Distribution] = {}
     seen: set[tuple[str, str]] = set()
-    waiting = [(name, "") for name in ROOTS]
+    waiting = [(name, "") for name in (*ROOTS, *ALSO)]
     while waiting:
         name, extra = wanted = waiting.pop()
         if wanted in seen or name in out:

@@ -7,15 +7,13 @@ string instead of being formatted for each request. It must not know what any ca
 
 import io
 import platform
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, cast
-
-import aiobotocore
-from aiobotocore.config import AioConfig
-from aiobotocore.session import AioSession, get_session
 
 from billfleet_workers.adapters.aws_errors import aws_call
 
 if TYPE_CHECKING:
+    from aiobotocore.session import AioSession
     from types_aiobotocore_dynamodb import DynamoDBClient
     from types_aiobotocore_s3 import S3Client
     from types_aiobotocore_sesv2 import SESV2Client
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_sts import STSClient
 
 USER_AGENT = (
-    f"billfleet aiobotocore/{aiobotocore.__version__} Python/{platform.python_version()}"
+    f"billfleet aiobotocore/{version('aiobotocore')} Python/{platform.python_version()}"
     f" {platform.system()}"
 )
 CONNECT_TIMEOUT_S = 3
@@ -47,7 +45,15 @@ class AwsClients:
         self.region = region
         self._endpoint_url = endpoint_url
         self._attempts_max = attempts_max
-        self._session: AioSession = get_session()
+        self._opened_session: AioSession | None = None
+
+    @property
+    def _session(self) -> "AioSession":
+        """Made when the first client is opened, so that loading this module costs little."""
+        from aiobotocore.session import get_session
+
+        self._opened_session = self._opened_session or get_session()
+        return self._opened_session
 
     async def open_sqs(self, *, pool_size: int = 32) -> "SQSClient":
         """A client of SQS."""
@@ -79,6 +85,8 @@ class AwsClients:
         pool_size: int,
         attempts_max: int | None = None,
     ) -> object:
+        from aiobotocore.config import AioConfig
+
         # The retries are for a connection that the far end closed while idle. What lasts longer
         # is for the fleet's own pausing, not for a library that waits out of sight.
         config = AioConfig(

@@ -7,10 +7,10 @@ is for.
 """
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import aiohttp
 import botocore.exceptions as foreign
 from botocore.parsers import ResponseParserError
 
@@ -159,11 +159,17 @@ async def aws_call(dependency: str, timeout_s: float = CALL_TIMEOUT_S) -> AsyncI
     try:
         async with asyncio.timeout(timeout_s):
             yield
-    except (
+    except _foreign_errors() as error:
+        raise translate(dependency, error) from error
+
+
+def _foreign_errors() -> tuple[type[Exception], ...]:
+    """What AWS clients throw; aiohttp's too where it is in use. It is not loaded for that."""
+    errors = (
         foreign.BotoCoreError,
         foreign.ClientError,
-        aiohttp.ClientError,
         ResponseParserError,  # a proxy's page instead of an answer
         OSError,  # TimeoutError is one
-    ) as error:
-        raise translate(dependency, error) from error
+    )
+    aiohttp = sys.modules.get("aiohttp")
+    return errors if aiohttp is None else (*errors, aiohttp.ClientError)

@@ -1,5 +1,7 @@
 """The `export` worker: writes rows of one tenant into files."""
 
+import ctypes
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -17,6 +19,8 @@ from billfleet_workers.main.shared import SOURCE, Shared
 
 EXPORTS: Final = "exports/"
 LEASE_S: Final = 60
+MALLOC_TUNING: Final = ((-8, 1), (-3, 128 * 1024), (-1, 128 * 1024))
+"""M_ARENA_MAX, M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of mallopt(3)."""
 AT_ONCE_MAX: Final = 3
 """Exports of one process; each holds some parts of its file in memory."""
 
@@ -24,6 +28,7 @@ AT_ONCE_MAX: Final = 3
 async def _open(shared: Shared) -> Handlers:
     from billfleet_workers.handlers.export import ExportHandler, ExportPolicy, Workshop
 
+    _give_memory_back()
     lease = timedelta(seconds=shared.settings.lease_s or LEASE_S)
     handler = ExportHandler(
         Workshop(shared.database, await shared.open_objects(), shared.clock, lease=lease),
@@ -32,6 +37,14 @@ async def _open(shared: Shared) -> Handlers:
         source=f"{SOURCE}/export",
     )
     return {ExportRequested.TYPE: handler}
+
+
+def _give_memory_back() -> None:
+    """Tell glibc to return big buffers at once; elsewhere there is no such call, and no need."""
+    with suppress(OSError, AttributeError, TypeError):
+        tune = ctypes.CDLL(None).mallopt
+        for parameter, value in MALLOC_TUNING:
+            tune(parameter, value)
 
 
 WORKER: Final = WorkerSpec(
