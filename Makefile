@@ -18,7 +18,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(RUN_DONE): requirements/run.lock pyproject.toml contracts/pyproject.toml producers/pyproject.toml | $(BIN)/python
-	$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/run.lock
+	$(PIP) install --quiet --require-hashes --only-binary :all: --no-binary font-roboto -r requirements/run.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation -e ./contracts -e ./producers -e .
 	@touch $@
 
