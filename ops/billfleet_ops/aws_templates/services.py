@@ -75,7 +75,7 @@ PARAMETERS: dict[str, Tree] = {
 }
 MAIL_IDENTITY: Tree = {
     "Type": "String",
-    "Description": "The domain or address that mails are from.",
+    "Description": "The domain that mails are from, as in mail.yaml.",
 }
 
 

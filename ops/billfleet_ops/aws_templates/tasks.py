@@ -131,6 +131,10 @@ def _environment(*, is_worker: bool) -> list[Tree]:
         "BILLFLEET_LOG_FORMAT": "json",
         "BILLFLEET_GATEWAY": ref("PaymentGateway"),
         "BILLFLEET_PUBLIC_URL": ref("PublicUrl"),
+        "BILLFLEET_MAIL_FROM": Tag("Sub", "billing@${MailIdentity}"),
+        # Another address than that of bills, as mailbox providers ask.
+        "BILLFLEET_MAIL_MARKETING_FROM": Tag("Sub", "news@${MailIdentity}"),
+        "BILLFLEET_MAIL_CONFIGURATION_SET": Tag("Sub", "${Stack}-mail"),
         "DATABASE_URL": Tag("Sub", [database, {"DatabaseHost": host}]),
     }
     if is_worker:
