@@ -17,7 +17,7 @@ from billfleet_db.snapshots import Snapshot
 from billfleet_workers.handlers.export.formats import Order
 from billfleet_workers.handlers.export.parts import PartWriter
 
-BLOCK_BYTES: Final = 1024 * 1024
+BLOCK_BYTES: Final = 2 * 1024 * 1024
 TYPES: Final[Mapping[ColumnKind, Any]] = {
     "text": pa.string(),
     "word": pa.string(),
