@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from billfleet_contracts import QUEUES
 from billfleet_ops.aws_checks import check_aws
 from billfleet_ops.cli import run
 from billfleet_ops.clients import Clients
@@ -166,7 +167,7 @@ def test_status_shows_queues_and_backlog_to_people_and_programs(
     seen = json.loads(capsys.readouterr().out)
     assert seen["stack"] == fleet_environment
     assert seen["backlog"]["outbox_unsent"] == 0
-    assert len(seen["queues"]) == 6
+    assert len(seen["queues"]) == 2 * len(QUEUES)
     assert run(["status"]) == Exit.OK
     assert f"{fleet_environment}-collect-dlq" in capsys.readouterr().out
 

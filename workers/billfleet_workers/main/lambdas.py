@@ -113,7 +113,7 @@ def handle(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
     worker = os.environ.get("BILLFLEET_WORKER", "")
     if worker not in _hosts:
         settings = Settings()
-        configure("json", settings.log_level, for_good=True)
+        configure("json", settings.log_level)
         _hosts[worker] = LambdaHost(settings, worker)
     return _hosts[worker].handle(event, context)
 
@@ -125,7 +125,7 @@ def sweep(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
     if name not in SWEEPS:
         raise ValueError(f"sweep is {name!r}; there are {', '.join(SWEEPS)}")
     settings = Settings()
-    configure("json", settings.log_level, for_good=True)
+    configure("json", settings.log_level)
     report = asyncio.run(_swept(SWEEPS[name], settings))
     if not report.is_complete:
         raise RuntimeError("not everything could be sent; the next run takes up what is left")

@@ -9,9 +9,10 @@ import os
 import re
 import sys
 from collections.abc import MutableMapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, TextIO, cast
 
 import orjson
 import structlog
@@ -37,8 +38,29 @@ class _Json:
     """Where lines of JSON go, and from which level on; known by its processors."""
 
     processors: list[structlog.typing.Processor]
-    stream: TextIO
+    stream: "Steady"
     level: int
+
+
+class Steady:
+    """A stream for lines whose loss costs less than the work that they speak of.
+
+    Whoever reads the log may go away (a full disk, a pipe that closed); what the fleet does then
+    goes on, is in the tables, and is lost to the log alone.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write, if that can be done."""
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """Flush, if that can be done."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 _quick: list[_Json] = []
@@ -58,6 +80,7 @@ def configure(
     process that never sets them up again.
     """
     stream = stream or sys.stderr
+    steady = Steady(stream)
     readable = log_format == "console" or (log_format == "auto" and stream.isatty())
     processors: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -69,11 +92,11 @@ def configure(
     else:
         processors += [structlog.processors.format_exc_info, render_json]
     level = logging.getLevelNamesMapping()[log_level.upper()]
-    _quick[:] = [] if readable else [_Json(list(processors), stream, level)]
+    _quick[:] = [] if readable else [_Json(list(processors), steady, level)]
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", steady)),
         cache_logger_on_first_use=for_good,
     )
 

@@ -118,3 +118,25 @@ def test_whoever_sets_up_logs_otherwise_is_heard() -> None:
     with capture_logs() as logs:
         write_lines(structlog.get_logger("x"), LINES, NOW)
     assert [line["event"] for line in logs] == ["done", "poison"]
+
+
+class Gone(io.StringIO):
+    """A stream whose reader has gone away."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+    def flush(self) -> None:
+        raise BrokenPipeError
+
+
+def test_a_log_that_nobody_reads_fails_no_work() -> None:
+    closed = io.StringIO()
+    closed.close()
+    for stream in (Gone(), closed):
+        configure("json", "info", stream)
+        logger = structlog.get_logger("test")
+        logger.info("alone")
+        write_lines(logger, [("info", "together", {}), ("info", "twice", {})], NOW)
+        configure("console", "info", stream if stream is not closed else Gone())
+        logger.info("for people")
