@@ -54,14 +54,15 @@ class RawEvent:
 _FILE: Final = "file_id, tenant_id, day, object_key, rows, bytes_count, sha256"
 _MARKED = text("SELECT CAST(xact AS text) AS xact, event_no FROM analytics.export_mark")
 _HOLD = text(f"{_MARKED.text} FOR UPDATE SKIP LOCKED")
+# Ordered by the column and not by its text of the same name: as text, 1000 comes before 999.
 _NEXT = text("""
     SELECT event_no, CAST(xact AS text) AS xact, tenant_id, source, event_id, payload_hash, name,
            occurred_at, stored_at, hour_start, local_day, brand_id, store_id, customer_id,
            amount_minor, currency, CAST(properties AS text) AS properties
-    FROM analytics.events
-    WHERE (xact, event_no) > (CAST(CAST(:xact AS text) AS xid8), :event_no)
-      AND xact < pg_snapshot_xmin(pg_current_snapshot())
-    ORDER BY xact, event_no LIMIT :limit
+    FROM analytics.events AS e
+    WHERE (e.xact, e.event_no) > (CAST(CAST(:xact AS text) AS xid8), :event_no)
+      AND e.xact < pg_snapshot_xmin(pg_current_snapshot())
+    ORDER BY e.xact, e.event_no LIMIT :limit
 """)
 _MARK = text("""
     UPDATE analytics.export_mark

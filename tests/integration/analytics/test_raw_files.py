@@ -121,6 +121,27 @@ async def test_event_of_a_transaction_that_still_runs_is_exported_after_it_has_e
     assert await store.export() == 1
 
 
+async def test_no_event_is_passed_over_when_transactions_get_a_digit_more(
+    world: World, store: Store, superuser_database: Database
+) -> None:
+    """Transactions 9, 10 and 100 come in this order, however they are spelt."""
+    await world.send(world.event())
+    async with superuser_database.transaction() as connection:
+        for xact in (9, 10, 100):
+            await connection.execute(
+                text("""INSERT INTO analytics.events (tenant_id, source, event_id, xact,
+                          payload_hash, name, occurred_at, stored_at, hour_start, local_day)
+                        VALUES ('acme', 'till', :event_id, CAST(CAST(:xact AS text) AS xid8), 'h',
+                          'visit', :at, :at, :at, :day)"""),
+                {"event_id": f"x-{xact}", "xact": str(xact), "at": START, "day": START.date()},
+            )
+    exported = await export_events(
+        world.database, store.objects, world.clock, world.metrics, page_events=2
+    )
+    assert exported == 4
+    assert sum(file.rows for file in await store.live()) == 4
+
+
 async def test_small_files_of_a_day_become_one_and_the_old_ones_go_when_nobody_reads_them(
     world: World, store: Store, tmp_path: Path
 ) -> None:
