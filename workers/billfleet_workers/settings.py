@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     )
     aws_client: Literal["lean", "sdk"] = Field(
         default="lean",
-        description="How SQS and DynamoDB are spoken to. `sdk` costs ten times the CPU a call.",
+        description="How SQS and DynamoDB are spoken to. `sdk` costs twice the CPU a message.",
     )
     stack: str = Field(default="billfleet-local", pattern=r"^[a-z][a-z0-9-]{0,40}$")
     home: Path = Field(default=Path(".billfleet"), description="State of the embedded stack.")
