@@ -15,6 +15,7 @@ SEED = 2026
 COLUMNS = (
     "account_id",
     "name",
+    "email",
     "amount",
     "currency",
     "time_zone",
@@ -86,17 +87,7 @@ def write_csv(tenant: DemoTenant, accounts: Sequence[DemoAccount], today: date, 
     """The file that an operator of this tenant would import."""
     with to.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(
-            (
-                "account_id",
-                "name",
-                "amount",
-                "currency",
-                "time_zone",
-                "anchor_day",
-                "rebilling_date",
-            )
-        )
+        writer.writerow(COLUMNS)
         for account in accounts:
             whole, part = divmod(account.amount_minor, 10**tenant.exponent)
             amount = f"{whole}.{part:0{tenant.exponent}d}" if tenant.exponent else str(whole)
@@ -104,6 +95,7 @@ def write_csv(tenant: DemoTenant, accounts: Sequence[DemoAccount], today: date, 
                 (
                     account.account_id,
                     f"Customer {account.account_id}",
+                    f"{account.account_id.lower()}@example.com",
                     amount,
                     tenant.currency,
                     account.time_zone,

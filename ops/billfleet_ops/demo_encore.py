@@ -22,7 +22,6 @@ from billfleet_contracts import (
 )
 from billfleet_db import Database, analytics, loyalty
 from billfleet_db.achievements import Achievements, achievements
-from billfleet_db.customers import Customer, upsert_customers
 from billfleet_ops.demo_accounts import TENANTS, accounts_of
 from billfleet_producers import Producer
 from billfleet_workers.settings import Settings
@@ -66,13 +65,8 @@ async def play_encore(settings: Settings, database: Database) -> list[Achieved]:
 
 
 async def _set_up(database: Database) -> None:
-    """Addresses for some customers, a programme and its cards."""
-    mailed = [account.account_id for account in accounts_of(TENANT)[:MAILED]]
+    """A programme and its cards."""
     async with database.transaction() as connection:
-        await upsert_customers(
-            connection,
-            [Customer(TENANT.tenant, one, one, f"{one.lower()}@example.com") for one in mailed],
-        )
         await loyalty.see_tenant(connection, TENANT.tenant)
         await loyalty.programmes.ensure(
             connection, TENANT.tenant, PROGRAMME, brand_id="north", name="North points"
