@@ -96,6 +96,24 @@ async def test_while_s3_is_away_its_messages_go_back_and_others_are_delivered() 
     assert queue.dead_letters == []
 
 
+async def test_an_outage_of_s3_for_hours_uses_up_no_messages_receives() -> None:
+    clock = ManualClock(datetime(2026, 3, 1, tzinfo=UTC))
+    store = MemoryObjectStore(clock)
+    queue = MemoryQueue("rebill", clock)
+    queue.send(POINTER)
+    store.faults.take_away()
+    redeeming = around(queue, {"own": store})
+    for _ in range(3 * 3600 // 30):
+        assert await receive(redeeming) == []
+        await clock.advance(30)
+    assert queue.dead_letters == []
+    store.faults.bring_back()
+    await store.put(KEY, b"{}", content_type="application/json")
+    await clock.advance(3600)
+    (received,) = await receive(redeeming)
+    assert (received.body, received.receive_count <= 10) == ("{}", True)
+
+
 async def test_on_a_fifo_queue_nothing_of_its_group_passes_a_body_that_waits() -> None:
     clock = ManualClock(datetime(2026, 3, 1, tzinfo=UTC))
     store = MemoryObjectStore(clock)

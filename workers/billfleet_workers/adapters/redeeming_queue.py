@@ -20,6 +20,8 @@ from billfleet_workers.runtime.ports.queue import Burial, EntryFailure, Hiding, 
 
 BODY_BYTES_MAX: Final = 32 * 1024 * 1024
 AWAY_HIDES_FOR_S: Final = 30
+AWAY_HIDES_FOR_S_MAX: Final = 3600
+"""Each wait is twice the one before: an outage of hours must not use up ten receives."""
 OpenStore = Callable[[], Awaitable[ObjectStore]]
 
 
@@ -105,10 +107,10 @@ class RedeemingQueue:
 
     async def _hand_back(self, messages: Sequence[Received]) -> None:
         """S3 is away: these are received again when it may be back."""
-        self._log.warning("claim_checks_wait", messages=len(messages), for_s=AWAY_HIDES_FOR_S)
-        await self._queue.hide(
-            [Hiding(message.receipt_handle, AWAY_HIDES_FOR_S) for message in messages]
-        )
+        hidings = [Hiding(one.receipt_handle, _hidden_for_s(one)) for one in messages]
+        longest_s = max(one.visible_in_s for one in hidings)
+        self._log.warning("claim_checks_wait", messages=len(messages), at_most_s=longest_s)
+        await self._queue.hide(hidings)
 
     async def delete(self, receipt_handles: Sequence[str]) -> Sequence[EntryFailure | None]:
         """As the queue's own. The object stays: the message may be replayed one day."""
@@ -129,6 +131,11 @@ class RedeemingQueue:
     async def close(self) -> None:
         """As the queue's own; stores are closed by whoever opened them."""
         await self._queue.close()
+
+
+def _hidden_for_s(message: Received) -> int:
+    doublings = min(max(message.receive_count - 1, 0), 10)
+    return min(AWAY_HIDES_FOR_S_MAX, AWAY_HIDES_FOR_S << doublings)
 
 
 def _with_body(message: Received, body: object) -> Received:

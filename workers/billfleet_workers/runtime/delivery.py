@@ -49,9 +49,9 @@ class Life:
         self._gathering = self._gathering_stages()
         self._completing = self._stage(self._complete, self._leaders_failed, CLAIMS_MAX, longer_s)
         self._settling = self._stage(self._settle, self._failed, SETTLES_MAX, longer_s)
-        self._stages = {
-            self._claiming, *self._gathering.values(), self._completing, self._settling
-        }  # fmt: skip
+        # In the order of a life, each once: a drain hurries them in the same order every time.
+        gathering = dict.fromkeys(self._gathering.values())
+        self._stages = (self._claiming, *gathering, self._completing, self._settling)
         self._waiters: list[asyncio.Future[None]] = []
         self._in_flight = 0
         self._is_closing = False
