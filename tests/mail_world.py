@@ -20,7 +20,8 @@ from billfleet_contracts import (
     SendMail,
     wrap,
 )
-from billfleet_db import Database
+from billfleet_db import Database, consents
+from billfleet_db.consents import Decision
 from billfleet_db.customers import Customer, upsert_customers
 from billfleet_db.mail import Contact, Mail, Request, mails, recipients, requests
 from billfleet_workers.adapters.memory_mailer import MemoryMailer
@@ -114,9 +115,8 @@ class MailWorld:
 
     async def consent(self, *, given: bool = True, tenant: str = "acme") -> None:
         async with self.database.transaction() as connection:
-            await recipients.decide_consent(
-                connection, tenant, "c1", "marketing", is_given=given, now=self.clock.now()
-            )
+            decision = Decision("c1", "marketing", is_given=given, decided_at=self.clock.now())
+            await consents.decide(connection, tenant, [decision])
 
     def work(self, event: Event, *, tenant: str = "acme", receive_count: int = 1) -> Work:
         """One claimed delivery of the event, each with a token of its own."""

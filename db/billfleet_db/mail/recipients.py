@@ -5,7 +5,6 @@ one on record then and always one of the same tenant (R55). It must not know mai
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 
 from sqlalchemy import text
@@ -73,11 +72,6 @@ _CONSENT = text("""
     WHERE tenant_id = :tenant_id AND customer_id = :customer_id AND purpose = :purpose
     ORDER BY decided_at DESC LIMIT 1
 """)
-_DECIDE = text("""
-    INSERT INTO customer.consents (tenant_id, customer_id, purpose, is_given, decided_at)
-    VALUES (:tenant_id, :customer_id, :purpose, :is_given, :now)
-    ON CONFLICT (tenant_id, customer_id, purpose, decided_at) DO NOTHING
-""")
 
 
 async def read(
@@ -124,28 +118,3 @@ async def has_consent(
         _CONSENT, {"tenant_id": tenant_id, "customer_id": customer_id, "purpose": purpose}
     )
     return bool(found.scalar())
-
-
-async def decide_consent(
-    connection: AsyncConnection,
-    tenant_id: str,
-    customer_id: str,
-    purpose: str,
-    *,
-    is_given: bool,
-    now: datetime,
-) -> bool:
-    """Record a decision unless it is the one that holds; returns whether it was news."""
-    if await has_consent(connection, tenant_id, customer_id, purpose) == is_given:
-        return False
-    await connection.execute(
-        _DECIDE,
-        {
-            "tenant_id": tenant_id,
-            "customer_id": customer_id,
-            "purpose": purpose,
-            "is_given": is_given,
-            "now": now,
-        },
-    )
-    return True

@@ -8,6 +8,7 @@ or the one-click POST of RFC 8058, does.
 from __future__ import annotations
 
 from html import escape
+from typing import Final
 from urllib.parse import parse_qs
 from uuid import UUID
 
@@ -15,7 +16,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from billfleet_contracts.links import Link, LinkExpired, LinkForged, LinkKind, read_link
-from billfleet_db import files, tenants
+from billfleet_db import consents, files, tenants
+from billfleet_db.consents import Decision, Purpose
 from billfleet_db.files import File
 from billfleet_db.mail import recipients
 from billfleet_gateway.door import Door, TheDoor
@@ -24,7 +26,7 @@ from billfleet_gateway.problems import unavailable
 
 router = APIRouter(include_in_schema=False)
 OPEN_S = 60
-MARKETING = "marketing"
+MARKETING: Final[Purpose] = "marketing"
 
 
 @router.get("/f/{token}", response_class=HTMLResponse, response_model=None)
@@ -79,9 +81,8 @@ async def unsubscribe(token: str, request: Request, door: TheDoor) -> Response:
     async with door.of_tenant(link.tenant) as connection:
         if await recipients.read(connection, link.tenant, "customer", customer_id) is None:
             return _unknown()
-        await recipients.decide_consent(
-            connection, link.tenant, customer_id, MARKETING, is_given=False, now=door.now()
-        )
+        refusal = Decision(customer_id, MARKETING, is_given=False, decided_at=door.now())
+        await consents.decide(connection, link.tenant, [refusal])
     return page("You will get no more of these mails", "<p>It may take a few minutes.</p>")
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from billfleet_contracts.links import LinkKind, make_link
 from billfleet_db import files
+from billfleet_db.consents import Decision, decide
 from billfleet_db.files import NewFile
 from billfleet_db.mail import recipients
 from gateway_world import START, FrontDoor
@@ -116,9 +117,8 @@ async def consents(front: FrontDoor) -> bool:
 async def agreed(front: FrontDoor) -> FrontDoor:
     """Ada wants offers."""
     async with front.inside.transaction() as connection:
-        await recipients.decide_consent(
-            connection, "acme", "c1", "marketing", is_given=True, now=START - timedelta(days=1)
-        )
+        decision = Decision("c1", "marketing", is_given=True, decided_at=START - timedelta(days=1))
+        await decide(connection, "acme", [decision])
     return front
 
 
