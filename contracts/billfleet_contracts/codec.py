@@ -155,7 +155,8 @@ def payload_hash(envelope: Envelope) -> str:
         "tenant": envelope.tenant,
         "data": envelope.data.canonical_data(),
     }
-    return hashlib.sha256(canonical_json(content)).hexdigest()
+    is_plain = envelope.data.is_plain()
+    return hashlib.sha256(canonical_json(content, is_plain=is_plain)).hexdigest()
 
 
 def envelope_class(event_type: str, catalogue: Catalogue = CATALOGUE) -> type[Envelope]:

@@ -148,7 +148,9 @@ export interface Earning {
  * Fact: something happened at a front end that a tenant wants counted.
  *
  * `event_id` is unique within `source` and for ever: the same pair twice is one event, and with
- * other content it is a mistake of the source, which is kept aside and never counted.
+ * other content it is a mistake of the source, which is kept aside and never counted. A brand that
+ * is left out is the store's at the moment of counting; one that is named stands, whatever the
+ * store's is.
  */
 export interface EventTracked {
   name: string;

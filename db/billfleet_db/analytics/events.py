@@ -20,7 +20,10 @@ EventKey = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """An event to store. `hour_start` and `local_day` are those of the tenant's wall clock."""
+    """An event to store. `hour_start` and `local_day` are those of the tenant's wall clock.
+
+    A `brand_id` of '' is filled in on storing: the one that the store has then.
+    """
 
     tenant_id: str
     source: str
@@ -67,11 +70,18 @@ _TYPES: Final[Mapping[str, str]] = {
 _COLUMNS: Final = tuple(field.name for field in fields(NewEvent))
 _GIVEN: Final = ", ".join(f"CAST(:{name} AS {_TYPES.get(name, 'text')}[])" for name in _COLUMNS)
 _BUCKET: Final = "tenant_id, name, hour_start, brand_id, store_id, currency"
+# What an event says of its brand stands. Where it says nothing, its store's brand of this moment is
+# kept with it, so that a recount gives the same when the store has another one later.
+_STORES_BRAND: Final = "coalesce(nullif(g.brand_id, ''), s.brand_id, '') AS brand_id"
+_BRANDED: Final = ", ".join(
+    _STORES_BRAND if name == "brand_id" else f"g.{name}" for name in _COLUMNS
+)
 # Rows and buckets are written in the order of their keys, so that two batches never wait for each
 # other in a circle (R44).
 _STORE = text(f"""
     WITH given AS (
-      SELECT * FROM unnest({_GIVEN}) AS g({", ".join(_COLUMNS)})
+      SELECT {_BRANDED} FROM unnest({_GIVEN}) AS g({", ".join(_COLUMNS)})
+      LEFT JOIN business.stores s ON s.tenant_id = g.tenant_id AND s.store_id = g.store_id
     ), kept AS (
       INSERT INTO analytics.events ({", ".join(_COLUMNS)}, stored_at)
       SELECT {", ".join(_COLUMNS)}, CAST(:stored_at AS timestamptz) FROM given
