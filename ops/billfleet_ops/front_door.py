@@ -117,10 +117,10 @@ class StripeNotices:
 
     def __init__(self, secret: str) -> None:
         # Imported here: a front door that never hears of Stripe does not load its SDK.
-        from billfleet_workers.adapters import stripe_webhook
+        from billfleet_workers.main import payment_notices
 
         self._secret = secret
-        self._stripe = stripe_webhook
+        self._stripe = payment_notices
 
     def read(self, payload: bytes, signature: str, now: datetime) -> PaymentReported | None:
         """The report in a call; NoticeRefused where it is not Stripe's."""
