@@ -132,6 +132,21 @@ _REVIVE = text("""
     RETURNING b.account_id, b.period_start, b.attempts_made + 1 AS attempt_no, w.is_oldest
 """)
 
+# No declines: those wait for another payment method, however often somebody asks.
+_HELD = """
+    FROM billing.bills
+    WHERE tenant_id = :tenant_id AND state = 'open' AND next_attempt_at IS NULL
+      AND (CAST(:account_id AS text) IS NULL OR account_id = :account_id)
+      AND collection_note <> ALL (ARRAY['hard_decline', 'exhausted'])
+"""
+_LIST_HELD = text(f"SELECT {_COLUMNS} {_HELD} ORDER BY account_id, period_start")
+_LET_GO = text(f"""
+    UPDATE billing.bills b SET next_attempt_at = :now, collection_note = NULL
+    WHERE (tenant_id, account_id, period_start) IN (
+      SELECT tenant_id, account_id, period_start {_HELD} ORDER BY account_id, period_start
+      FOR NO KEY UPDATE)
+""")
+
 _HAS_UNRESOLVED = text("""
     SELECT EXISTS (
       SELECT FROM billing.attempts
@@ -220,6 +235,24 @@ async def revive(
     return [
         Retry(row.account_id, row.period_start, row.attempt_no) for row in rows if row.is_oldest
     ]
+
+
+async def held_bills(
+    connection: AsyncConnection, tenant_id: str, account_id: str | None = None
+) -> list[Bill]:
+    """Open bills that nothing will be tried at by itself, for another reason than a decline."""
+    values = {"tenant_id": tenant_id, "account_id": account_id}
+    return [Bill(*row) for row in await connection.execute(_LIST_HELD, values)]
+
+
+async def let_go(
+    connection: AsyncConnection, tenant_id: str, account_id: str | None = None, *, now: datetime
+) -> None:
+    """Let the held bills be tried again, because what they were held for was put right."""
+    held = await held_bills(connection, tenant_id, account_id)
+    await lock_accounts(connection, tenant_id, [bill.account_id for bill in held])
+    values = {"tenant_id": tenant_id, "account_id": account_id, "now": now}
+    await connection.execute(_LET_GO, values)
 
 
 def _columns(

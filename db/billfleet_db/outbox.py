@@ -14,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 CHANNEL: Final = "billfleet_outbox"
 POSTPONED_S_MAX: Final = 300.0
+FIFO: Final = ".fifo"
+"""How the names of queues end that keep the order of a group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +86,19 @@ _FIND = text("""
     FROM fleet.outbox
     WHERE tenant_id = :tenant_id AND event_id = ANY(CAST(:event_ids AS text[]))
 """)
-_TAKE = text("""
+# Of a group on a FIFO queue only the oldest is taken: calls run side by side, entries fail one by
+# one, and a second relay takes what the first has not, so the next would often get there first.
+_TAKE = text(f"""
     SELECT outbox_id, tenant_id, event_id, event_type, route_kind, route_name, group_id, dedupe_key,
            body, created_at
-    FROM fleet.outbox WHERE sent_at IS NULL AND (try_at IS NULL OR try_at <= clock_timestamp())
+    FROM fleet.outbox o WHERE sent_at IS NULL AND (try_at IS NULL OR try_at <= clock_timestamp())
+      AND NOT (route_name LIKE '%{FIFO}' AND EXISTS (
+        SELECT FROM fleet.outbox older
+        WHERE older.sent_at IS NULL AND older.route_name LIKE '%{FIFO}'
+          AND older.route_name = o.route_name AND older.group_id = o.group_id
+          AND older.outbox_id < o.outbox_id))
     ORDER BY outbox_id LIMIT :limit
-    FOR UPDATE SKIP LOCKED
+    FOR UPDATE OF o SKIP LOCKED
 """)
 _MARK_SENT = text("""
     UPDATE fleet.outbox SET sent_at = :now
@@ -142,8 +151,8 @@ async def find(
 async def take(connection: AsyncConnection, limit: int) -> list[OutboxRow]:
     """Return the oldest waiting events, held for this transaction alone.
 
-    Another relay meanwhile gets the next ones. Ending the transaction without `mark_sent` gives
-    them back.
+    Another relay meanwhile gets the next ones, except that a group of a FIFO queue waits for its
+    oldest to be sent. Ending the transaction without `mark_sent` gives them back.
     """
     found = await connection.execute(_TAKE, {"limit": limit})
     return [OutboxRow(**row) for row in found.mappings()]
@@ -158,7 +167,8 @@ async def mark_sent(connection: AsyncConnection, outbox_ids: Iterable[int], now:
 async def postpone(connection: AsyncConnection, refused: Mapping[int, str]) -> None:
     """Put refused events aside with their reasons; each waits twice as long as the time before.
 
-    Others pass them by meanwhile, so that one event that no queue takes holds up nobody.
+    Others pass them by meanwhile, so that one event that no queue takes holds up nobody but, on a
+    FIFO queue, its own group.
     """
     if refused:
         ids = sorted(refused)

@@ -7,10 +7,11 @@ nothing and decides nothing.
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from billfleet_db.bills import Bill
 from billfleet_db.history import History
 from billfleet_ops.csv_import import ImportReport
 from billfleet_ops.output import Output
-from billfleet_ops.why_words import moment, money
+from billfleet_ops.why_words import is_refused_for_good, moment, money
 
 if TYPE_CHECKING:
     from billfleet_ops.why import Explanation
@@ -118,12 +119,18 @@ def show_history(output: Output, history: History) -> None:
                 money(bill.amount_minor, bill.currency),
                 bill.state,
                 bill.attempts_made,
-                moment(bill.next_attempt_at) if bill.next_attempt_at else bill.collection_note,
+                _next_attempt(bill),
             )
             for bill in history.bills[-BILLS_SHOWN_MAX:]
         ],
         title=f"The last of {len(history.bills)} bills",
     )
+
+
+def _next_attempt(bill: Bill) -> str | None:
+    if bill.next_attempt_at is None or is_refused_for_good(bill):
+        return bill.collection_note
+    return moment(bill.next_attempt_at)
 
 
 def explanation_as_json(explanation: "Explanation") -> dict[str, Any]:

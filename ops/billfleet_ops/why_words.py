@@ -25,6 +25,8 @@ _NOTES = {
     "exhausted": "all attempts of the dunning policy were declined",
     "no_payment_method": "the account has no payment method; import one and it goes on",
     "above_maximum": "the amount is above what the gateway charges at once",
+    "refused_request": "the gateway refused the request as invalid and took no money; put right "
+    "what `billfleet payments show` quotes, then `billfleet payments retry`",
     "postponed": "an older period of this account was declined and comes first",
     "capped": "it was tried as often in 30 days as the card networks allow",
     "paid_twice": "it was paid twice; refund one payment at the gateway and record it",
@@ -109,9 +111,17 @@ def standing(bill: Bill) -> str:
         return "It was voided; nothing is owed for it."
     note = bill.collection_note and _NOTES.get(bill.collection_note, bill.collection_note)
     if bill.next_attempt_at is not None:
+        if is_refused_for_good(bill):
+            end = moment(bill.next_attempt_at)
+            return f"It is unpaid: {note}, or the account becomes inactive on {end}."
         because = f" ({note})" if note else ""
         return f"It is unpaid; collecting is due on {moment(bill.next_attempt_at)}{because}."
     return f"It is unpaid and nothing will be tried by itself: {note or 'no reason recorded'}."
+
+
+def is_refused_for_good(bill: Bill) -> bool:
+    """Whether nothing is tried before another payment method is known; its date is an end."""
+    return bill.collection_note == "hard_decline"
 
 
 def posted(entry: Entry) -> str:

@@ -15,12 +15,14 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from billfleet_db import Database, accounts, attempts
+from billfleet_db import Database, accounts, attempts, collection
 from billfleet_db.attempts import Attempt
+from billfleet_db.bills import Bill
 from billfleet_ops.account_lookup import unknown_account
 from billfleet_ops.configuration import load_settings
 from billfleet_ops.errors import Refused, UsageWrong
 from billfleet_ops.exits import Exit
+from billfleet_ops.one_tenant import tenant_connection
 from billfleet_ops.output import Cell, Output
 from billfleet_ops.payment_resolution import Word, find_open, report
 from billfleet_ops.runbooks import Runbook
@@ -45,6 +47,10 @@ RESOLVE_EPILOG = lesson(
         "billfleet payments resolve acme:A-1:2026-03-01:1 --declined card_declined --yes",
         "it was not, and dunning goes on",
     ),
+)
+RETRY_EPILOG = lesson(
+    ("billfleet payments retry --tenant acme --dry-run", "what is held, and why"),
+    ("billfleet payments retry A-1 --tenant acme", "this account's bills, by the next sweep"),
 )
 
 GROUP_EPILOG = lesson(
@@ -129,6 +135,53 @@ def resolve(
     said = "paid" if succeeded else "declined"
     output.say(f"{amount} of {attempt.account_id} for {attempt.period_start}: {said}.")
     output.say("On its way to the collect worker, which records it.")
+
+
+@group.command("retry", short_help="Let held bills be tried again.", epilog=RETRY_EPILOG)
+def retry(
+    tenant: Annotated[str, typer.Option("--tenant", help="The tenant's id.")],
+    account: Annotated[
+        str | None, typer.Argument(metavar="[ACCOUNT]", help="Only this account's bills.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list them.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let bills be tried again that the gateway would not charge, once that has been put right.
+
+    These are open bills that nothing is tried at by itself: below or above what the gateway
+    charges, or refused as invalid. Declined ones are not among them: they wait for another payment
+    method (`billfleet accounts set-payment-method`).
+    """
+    held = asyncio.run(_retry(tenant, account, dry_run=dry_run))
+    output = Output()
+    if as_json:
+        output.json([asdict(bill) for bill in held])
+        return
+    if held:
+        output.table(
+            ("account", "period", "amount", "held for"),
+            [
+                (
+                    bill.account_id,
+                    str(bill.period_start),
+                    format_minor(bill.amount_minor, bill.currency),
+                    bill.collection_note,
+                )
+                for bill in held
+            ],
+        )
+    are_due = "are tried by the next `billfleet sweep collect`"
+    output.say(f"{len(held)} bills {'are held' if dry_run or not held else are_due}.")
+
+
+async def _retry(tenant: str, account: str | None, *, dry_run: bool) -> list[Bill]:
+    async with tenant_connection(tenant) as connection:
+        if account is not None and await accounts.get(connection, tenant, account) is None:
+            raise await unknown_account(connection, tenant, account)
+        held = await collection.held_bills(connection, tenant, account)
+        if not dry_run:
+            await collection.let_go(connection, tenant, account, now=datetime.now(UTC))
+        return held
 
 
 async def _of_account(tenant: str, account: str) -> list[Attempt]:

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import pytest
 
 from billfleet_contracts import PaymentFailed, PaymentSucceeded
-from billfleet_db import collection
+from billfleet_db import bills, collection
 from billfleet_workers.adapters.memory_payments import MemoryGateway, Step
 from billfleet_workers.runtime.errors import Permanent, Transient
 from billfleet_workers.runtime.ports.payments import (
@@ -355,10 +355,47 @@ async def test_hard_decline_stops_automatic_retries_of_every_period(world: World
     finished = await world.collect(ref(period=FEBRUARY), ref(period=MARCH))
     assert finished.note == {"declined": 1, "hard_decline": 1}
     for period in (FEBRUARY, MARCH):
-        bill = await world.bill(period=period)
-        assert (bill.next_attempt_at, bill.collection_note) == (None, "hard_decline")
+        assert (await world.bill(period=period)).collection_note == "hard_decline"
     assert len(world.gateway.calls) == 1
     assert await world.state() == "PAST_DUE"
+    (failed,) = [event.data for event in await left(world.database, PaymentFailed)]
+    assert isinstance(failed, PaymentFailed)
+    assert failed.next_attempt_at is None
+
+
+async def test_account_is_inactive_after_a_hard_decline_when_its_last_retry_would_have_been(
+    world: World,
+) -> None:
+    """R32, R34: it would be billed for ever, and never asked to pay."""
+    await world.seed("a1", periods=(FEBRUARY,))
+    world.gateway.script("pm-a1", HARD)
+    await world.collect(ref(period=FEBRUARY))
+    await world.pass_time(7 * DAY_S - 1)
+    again = ref(period=FEBRUARY, attempt_no=2)
+    assert (await world.collect(again)).note == {"hard_decline": 1}
+    assert (await world.state(), await due(world)) == ("PAST_DUE", [])
+    await world.pass_time(1)
+    assert await due(world) == [("a1", FEBRUARY)]
+    assert (await world.collect(again)).note == {"exhausted": 1}
+    assert (await world.state(), await due(world)) == ("INACTIVE", [])
+    assert len(world.gateway.calls) == 1
+
+
+async def test_hard_decline_of_the_last_retry_leaves_no_time(world: World) -> None:
+    """R32, R34"""
+    await world.seed("a1", dunning={"offsets_days": [2]})
+    world.gateway.script("pm-a1", SOFT, HARD)
+    await world.collect()
+    await world.pass_time(2 * DAY_S)
+    await world.collect(ref(attempt_no=2))
+    assert (await world.bill()).collection_note == "exhausted"
+    assert await world.state() == "INACTIVE"
+
+
+async def due(world: World) -> list[tuple[str, date]]:
+    async with world.database.transaction() as connection:
+        found = await bills.due_for_collection(connection, now=world.clock.now())
+    return [(one.position.account_id, one.position.period_start) for one in found]
 
 
 async def test_declines_of_thirty_days_are_capped(world: World) -> None:

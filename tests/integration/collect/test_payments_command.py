@@ -10,8 +10,8 @@ from billfleet_ops import cli
 from billfleet_ops.exits import Exit
 from billfleet_workers.adapters.memory_payments import Step
 from billfleet_workers.handlers.collect import CollectPolicy
-from billfleet_workers.runtime.ports.payments import Unknown
-from collect_world import DAY_S, World, key, left
+from billfleet_workers.runtime.ports.payments import Declined, NotSent, Unknown
+from collect_world import DAY_S, World, key, left, ref
 
 
 @pytest.fixture
@@ -23,6 +23,49 @@ async def stuck(world: World, database_url: str, monkeypatch: pytest.MonkeyPatch
     world.gateway.script("pm-a1", Step(Unknown("500")))
     await world.collect()
     return world
+
+
+async def refused(world: World) -> World:
+    """A bill whose request the gateway calls invalid, and one whose card is stolen."""
+    await world.seed("a1", "a2")
+    world.gateway.script("pm-a1", Step(NotSent("no such currency", objection="refused_request")))
+    world.gateway.script("pm-a2", Step(Declined("stolen_card", "hard")))
+    assert (await world.collect(ref("a1"), ref("a2"))).note == {"declined": 1, "refused_request": 1}
+    return world
+
+
+async def test_request_that_was_refused_as_invalid_waits_for_a_person_and_is_in_no_doubt(
+    world: World,
+) -> None:
+    """R25: tried every hour, it would be refused every hour."""
+    await refused(world)
+    bill = await world.bill("a1")
+    assert (bill.state, bill.next_attempt_at) == ("open", None)
+    assert (await world.state("a1"), len(world.gateway.calls)) == ("ACTIVE", 2)
+    attempts = await world.rows("SELECT state, error FROM billing.attempts WHERE account_id = 'a1'")
+    assert attempts == [("not_sent", "no such currency")]
+
+
+async def test_held_bills_are_listed_and_tried_again_when_a_person_says_so(
+    world: World,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """R25, R34: a stolen card is not tried again by a word."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    await refused(world)
+    assert await run("retry", "--tenant", "acme", "--dry-run", "--json") == Exit.OK
+    (held,) = json.loads(capsys.readouterr().out)
+    assert (held["account_id"], held["collection_note"]) == ("a1", "refused_request")
+    assert (await world.bill("a1")).next_attempt_at is None
+    assert await run("retry", "a2", "--tenant", "acme") == Exit.OK
+    assert (await world.bill("a1")).next_attempt_at is None
+    assert await run("retry", "--tenant", "acme") == Exit.OK
+    assert "are tried by the next" in capsys.readouterr().out
+    assert (await world.bill("a2")).collection_note == "hard_decline"
+    assert (await world.collect(ref("a1"))).note == {"paid": 1}
+    assert {one for _, one in world.gateway.calls} == {key("a1"), key("a2")}
 
 
 async def run(*arguments: str) -> int:

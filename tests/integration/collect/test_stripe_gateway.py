@@ -121,11 +121,11 @@ async def answering(
     [
         ("amount_too_small", "below_minimum"),
         ("amount_too_large", "above_maximum"),
-        ("parameter_unknown", None),
+        ("parameter_unknown", "refused_request"),
     ],
 )
-async def test_refused_request_says_whether_it_would_be_refused_for_ever(
-    code: str, objection: str | None
+async def test_refused_request_would_be_refused_for_ever_and_says_why(
+    code: str, objection: str
 ) -> None:
     """R18: the smallest charge in many currencies follows the rate of exchange."""
     error = {"type": "invalid_request_error", "code": code, "param": "amount"}
@@ -133,6 +133,14 @@ async def test_refused_request_says_whether_it_would_be_refused_for_ever(
         answer = await gateway.charge(KEY, gateway.request_body(charge()))
     assert isinstance(answer, NotSent)
     assert answer.objection == objection
+
+
+async def test_refusal_of_our_own_account_parks_no_bill() -> None:
+    """R25: every bill would wait for a person, because of one setting."""
+    error = {"type": "invalid_request_error", "code": "testmode_charges_only"}
+    async with answering(400, error, {}) as gateway:
+        with pytest.raises(Unavailable, match="refuses our account"):
+            await gateway.charge(KEY, gateway.request_body(charge()))
 
 
 @pytest.mark.parametrize(

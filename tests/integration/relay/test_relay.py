@@ -16,14 +16,15 @@ NOW = datetime(2026, 1, 31, tzinfo=UTC)
 NO = EntryFailure("MessageTooLong", "over the limit", retriable=False)
 
 
-def row(number: int) -> outbox.NewOutboxRow:
+def row(number: int, card: str | None = None) -> outbox.NewOutboxRow:
+    """An announcement, or a message about a card on the FIFO queue of loyalty."""
     return outbox.NewOutboxRow(
         tenant_id="acme",
         event_id=f"e-{number}",
         event_type="billfleet.billing.account_rebilled.v1",
-        route_kind="topic",
-        route_name="events",
-        group_id="acme",
+        route_kind="queue" if card else "topic",
+        route_name="loyalty.fifo" if card else "events",
+        group_id=card or "acme",
         dedupe_key=f"k-{number}",
         body=f'{{"n":{number}}}',
     )
@@ -81,6 +82,54 @@ async def test_a_refused_row_is_put_aside_with_its_reason_and_others_pass_it(
             text("SELECT refusals, refused, try_at > now() FROM fleet.outbox WHERE sent_at IS NULL")
         )
         assert [tuple(found) for found in refused] == [(1, "over the limit", True)]
+
+
+async def put_cards(database: Database, *cards: str) -> None:
+    async with database.transaction() as connection:
+        await outbox.add(connection, [row(number, card) for number, card in enumerate(cards)])
+
+
+async def test_no_message_of_a_card_overtakes_one_that_was_refused(
+    database: Database, superuser_database: Database
+) -> None:
+    """The redemption would find the points of the purchase before it missing."""
+    bench = Bench(database)
+    await put_cards(database, "card-1", "card-1", "card-2")
+    bench.publisher.faults.refuse_entries("publish", NO, None)
+    await bench.relay.publish_once()
+    assert not (await bench.relay.publish_once()).taken
+    assert (bench.ids(), await waiting(database)) == (["e-2"], ["e-0", "e-1"])
+    async with superuser_database.transaction() as connection:
+        await connection.execute(text("UPDATE fleet.outbox SET try_at = NULL"))
+    await bench.relay.publish_once()
+    await bench.relay.publish_once()
+    assert bench.ids() == ["e-2", "e-0", "e-1"]
+
+
+async def test_a_second_relay_leaves_the_cards_alone_that_the_first_has_in_hand(
+    database: Database,
+) -> None:
+    await put_cards(database, "card-1", "card-2", "card-1")
+    async with database.transaction() as one, database.transaction() as two:
+        first = await outbox.take(one, 1)
+        second = await outbox.take(two, 10)
+    assert [taken.event_id for taken in (*first, *second)] == ["e-0", "e-1"]
+
+
+async def test_many_messages_of_one_card_leave_in_order_without_a_pause_between_them(
+    database: Database,
+) -> None:
+    publisher = MemoryPublisher()
+    relay = Relay(database, publisher, SystemClock(), MemoryMetrics())
+    await put_cards(database, *["card-1"] * 30)
+    running = asyncio.create_task(relay.run())
+    # A pause after each would take thirty seconds.
+    async with asyncio.timeout(15):
+        while await waiting(database):  # noqa: ASYNC110 - it is the database that changes
+            await asyncio.sleep(0.02)
+        relay.drain()
+        await running
+    assert [letter.event_id for letter in publisher.published] == [f"e-{n}" for n in range(30)]
 
 
 async def test_a_refused_row_comes_up_again_when_its_time_has_come(

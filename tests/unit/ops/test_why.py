@@ -178,6 +178,8 @@ def test_each_answer_of_the_gateway_has_its_own_words(
     [
         ({"next_attempt_at": None, "collection_note": "below_minimum"}, "stays due, not failed"),
         ({"next_attempt_at": None, "collection_note": "exhausted"}, "dunning policy"),
+        ({"next_attempt_at": None, "collection_note": "refused_request"}, "took no money"),
+        ({"collection_note": "hard_decline"}, "inactive on 2026-01-31 07:00 UTC"),
         ({"state": "paid", "amount_minor": 0}, "nothing to collect: the amount is zero"),
         ({"state": "void"}, "voided"),
         ({"state": "uncollectible"}, "given up"),
@@ -186,7 +188,7 @@ def test_each_answer_of_the_gateway_has_its_own_words(
 def test_each_standing_of_a_bill_has_its_own_words(
     changes: dict[str, object], expected: str
 ) -> None:
-    """R18, R19: below the minimum is not a failure, and zero is settled without the gateway."""
+    """R18, R19, R34: below the minimum is no failure, zero needs none, a hard one ends."""
     bill = replace(BILL, **changes)  # type: ignore[arg-type]  # the cases name the fields
     assert expected in billed_story(bills=(bill,))
 

@@ -43,6 +43,11 @@ _OBJECTIONS: Final[Mapping[str | None, str]] = {
     "amount_too_small": "below_minimum",
     "amount_too_large": "above_maximum",
 }
+_REFUSED: Final = "refused_request"
+# Refusals of whatever we would send, because our own account or key is not fit for it.
+_ABOUT_US: Final = frozenset(
+    {"account_invalid", "livemode_mismatch", "secret_key_required", "testmode_charges_only"}
+)
 _PAGE: Final = 100
 # Failures that come before the first byte of a request is written.
 _BEFORE_SENDING: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
@@ -210,13 +215,17 @@ def _answer_of_error(error: stripe.StripeError) -> GatewayAnswer:
             return _declined_by(error)
         case stripe.AuthenticationError() | stripe.PermissionError():
             raise Unavailable("stripe", f"it refuses our API key: {said}") from error
+        case stripe.InvalidRequestError() if error.code in _ABOUT_US:
+            raise Unavailable("stripe", f"it refuses our account: {said}") from error
         case stripe.IdempotencyError():
             return Unknown(f"the key is known with other parameters: {said}")
         case stripe.InvalidRequestError() if error.param in {"payment_method", "customer"}:
             code = str(error.code or "payment_method_invalid_parameter")
             return Declined(code, "hard")
         case stripe.InvalidRequestError():
-            return NotSent(f"it refused the request unread: {said}", _OBJECTIONS.get(error.code))
+            # What was executed under this key before is answered as it was then, never so.
+            objection = _OBJECTIONS.get(error.code, _REFUSED)
+            return NotSent(f"it refused the request unread: {said}", objection)
         case _ if error.http_status == 409:
             return Busy(said, _retry_after_s(error))
         case _:

@@ -27,7 +27,7 @@ from billfleet_workers.handlers.collect.policy import (
     dunning_policy,
 )
 from billfleet_workers.handlers.collect.resuming import WHILE_INACTIVE, resumptions
-from billfleet_workers.handlers.collect.situation import Situation, standing
+from billfleet_workers.handlers.collect.situation import STOPPED, Situation, standing
 from billfleet_workers.handlers.outbox_rows import outbox_row
 from billfleet_workers.runtime.errors import Permanent
 from billfleet_workers.runtime.handling import Work
@@ -230,7 +230,7 @@ def _succeeded(attempt: Attempt, judgement: Judgement, transfer_id: int) -> Paym
 
 
 def _failed(attempt: Attempt, judgement: Judgement, state: AccountState) -> PaymentFailed:
-    change = judgement.attempt
+    change, bill = judgement.attempt, judgement.bill
     return PaymentFailed(
         account_id=attempt.account_id,
         period_start=attempt.period_start,
@@ -240,7 +240,9 @@ def _failed(attempt: Attempt, judgement: Judgement, state: AccountState) -> Paym
         gateway=attempt.gateway,
         decline_code=_printable((change.decline_code if change else None) or "unspecified"),
         decline_kind=(change.decline_kind if change else None) or "soft",
-        next_attempt_at=judgement.bill.next_attempt_at if judgement.bill else None,
+        next_attempt_at=bill.next_attempt_at
+        if bill and bill.collection_note not in STOPPED
+        else None,
         account_state=state,
     )
 

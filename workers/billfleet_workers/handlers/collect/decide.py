@@ -14,6 +14,7 @@ from billfleet_db.bills import Bill
 from billfleet_workers.handlers.collect.policy import CollectPolicy, DunningRules
 from billfleet_workers.handlers.collect.situation import (
     CAPPED,
+    EXHAUSTED,
     POSTPONED,
     Situation,
     is_stopped,
@@ -141,10 +142,14 @@ def _held_back(
 ) -> Decision | None:
     """What the account's declines so far say against another attempt now."""
     open_bills = [one for one in situation.bills if one.state == "open"]
+    is_early = bill.next_attempt_at is not None and bill.next_attempt_at > now
+    if is_stopped(bill):
+        is_over = bill.next_attempt_at is not None and not is_early
+        return Refuse(EXHAUSTED) if is_over else Settled(str(bill.collection_note))
     stopped = next((one.collection_note for one in open_bills if is_stopped(one)), None)
     if stopped is not None:
         return Refuse(stopped)
-    if bill.attempts_made > 0 and bill.next_attempt_at is not None and bill.next_attempt_at > now:
+    if bill.attempts_made > 0 and is_early:
         return Settled("not_due")
     older = [one.next_attempt_at for one in open_bills if one.period_start < bill.period_start
              and one.first_failed_at and one.next_attempt_at]  # fmt: skip

@@ -174,10 +174,13 @@ def _failed(
         return Judgement("declined", change, None, (), ledger)
     first_failed_at = bill.first_failed_at or now
     made = _attempts_made(bill, attempt)
-    next_at, note = None, HARD_DECLINE
     if answer.kind == "soft":
-        next_at = rules.next_attempt_at(first_failed_at, made, now)
-        note = EXHAUSTED if next_at is None else "declined"
+        next_at, note = rules.next_attempt_at(first_failed_at, made, now), "declined"
+    else:
+        # Nothing is tried then, but the account's time to find another payment method is over.
+        next_at, note = rules.ends_at(first_failed_at), HARD_DECLINE
+    if next_at is None or next_at <= now:
+        next_at, note = None, EXHAUSTED
     due = replace(
         unchanged(bill),
         state="open",

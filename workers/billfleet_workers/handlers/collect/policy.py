@@ -27,7 +27,8 @@ class DunningRules(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     offsets_days: Annotated[tuple[Days, ...], Field(max_length=30, strict=False)] = (1, 3, 7)
-    """Days from the first failure to each retry. After the last one the account is INACTIVE."""
+    """Days from the first failure to each retry. After the last one the account is INACTIVE,
+    also where a hard decline forbade the retries."""
     declines_per_30_days_max: Annotated[int, Field(ge=1, le=100)] = 15
     """The card networks fine whoever tries more often; their limits differ and change."""
     gap_hours_min: Annotated[int, Field(ge=1, le=720)] = 20
@@ -47,6 +48,10 @@ class DunningRules(BaseModel):
             return None
         scheduled = first_failed_at + timedelta(days=self.offsets_days[attempts_made - 1])
         return max(scheduled, now + timedelta(hours=self.gap_hours_min))
+
+    def ends_at(self, first_failed_at: datetime) -> datetime:
+        """The last retry, from which on the account is INACTIVE unless it has paid."""
+        return first_failed_at + timedelta(days=self.offsets_days[-1] if self.offsets_days else 0)
 
 
 class DunningPolicy(DunningRules):

@@ -3,8 +3,8 @@
 A worker without a queue: the fleet runs it like the others. It takes rows that no other relay
 holds, publishes them, and marks as sent what was accepted, all inside one transaction: if the
 lights go out after publishing, the rows are published again, and dedupe turns the second away.
-A row that is refused is put aside with its reason, and others pass it by. Sent rows stay a week for
-whoever asks what was announced, and then go.
+A row that is refused is put aside with its reason, and others pass it by; on a FIFO queue those of
+its own group wait. Sent rows stay a week for whoever asks what was announced, and then go.
 """
 
 import asyncio
@@ -39,6 +39,8 @@ class Round:
 
     taken: int
     sent: int
+    has_successors: bool = False
+    """Rows of FIFO queues left, so the next ones of their groups may."""
 
 
 class Relay:
@@ -82,7 +84,7 @@ class Relay:
             await self._report_depth()
             if self._clock.monotonic() >= self._prune_at_s:
                 await self._prune()
-            if done.taken < BATCH_MAX:
+            if done.taken < BATCH_MAX and not done.has_successors:
                 # Announced or not, it looks again: an announcement can be lost, and what was
                 # put aside comes up again without one.
                 await self._unless_drained(news.wait(LOOK_EVERY_S))
@@ -110,7 +112,10 @@ class Relay:
                 connection, {row.outbox_id: failure.reason for row, failure in refused}
             )
         self._account(rows, refused)
-        return Round(len(rows), len(accepted))
+        sent_in_order = any(
+            failure is None and row.route_name.endswith(outbox.FIFO) for row, failure in answered
+        )
+        return Round(len(rows), len(accepted), sent_in_order)
 
     def _account(
         self,
