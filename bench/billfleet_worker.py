@@ -22,6 +22,7 @@ from billfleet_workers.runtime.clock import SystemClock
 from billfleet_workers.runtime.concurrency import Concurrency
 from billfleet_workers.runtime.consumer import Consumer
 from billfleet_workers.runtime.desk import Desk
+from billfleet_workers.runtime.garbage import collect_less_often
 from billfleet_workers.runtime.gate import Gate
 from billfleet_workers.runtime.handling import Finished, Work
 from billfleet_workers.runtime.heartbeat import Heartbeat
@@ -86,6 +87,7 @@ async def work() -> None:
     )
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    collect_less_often()
     consumer.start()
     await stop.wait()
     adds_up = await consumer.drain(DRAIN_DEADLINE_S)

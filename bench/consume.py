@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
     options = _options(arguments)
     chosen = [one for one in contestants() if _is_wanted(one, options.only)]
     rows: list[Row] = []
-    with open_arena(NODE) as arena:
+    with open_arena(NODE, options.tables) as arena:
         for contestant in chosen:
             say(f"{contestant.name} …")
             rows.append(run(contestant, arena, options.messages, costs_only=options.costs))
@@ -216,6 +216,12 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--messages", type=int, default=50_000)
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="parts of names")
     parser.add_argument("--costs", action="store_true", help="costs only: nobody is stopped")
+    parser.add_argument(
+        "--tables",
+        choices=["quick", "ministack"],
+        default="quick",
+        help="who stands in for DynamoDB (quick: of the queue endpoint's speed)",
+    )
     parser.add_argument("--quick", action="store_true", help=f"{QUICK:,} messages, costs only")
     parser.add_argument("--json", metavar="FILE", help="write every figure")
     parser.add_argument("--save", action="store_true", help="write to bench/results")

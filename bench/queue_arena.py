@@ -1,4 +1,4 @@
-"""The endpoints that every contestant meets: fauxqs for queues, ministack for DynamoDB.
+"""The endpoints that every contestant meets: fauxqs for queues, and one for DynamoDB.
 
 `consume.py` and `produce.py` open one `Arena` a run. Both servers are on loopback, below the
 ephemeral ports, and end with this process. Filling a queue and asking its depth go over the
@@ -12,13 +12,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from billfleet_ops.clients import Clients
 from billfleet_ops.local import ports
 from billfleet_ops.local.aws import LOCAL_CREDENTIALS, REGION, EmbeddedAws
 from peer_homes import PEERS, NodeHome
+from table_endpoint import QuickTables
 
+Tables = Literal["quick", "ministack"]
 STACK = "bench"
 VISIBILITY_S = 30
 
@@ -52,7 +54,9 @@ class Depth:
 class Arena:
     """The running endpoints."""
 
-    def __init__(self, server: "subprocess.Popen[str]", port: int, dynamodb: EmbeddedAws) -> None:
+    def __init__(
+        self, server: "subprocess.Popen[str]", port: int, dynamodb: EmbeddedAws | QuickTables
+    ) -> None:
         self._server = server
         self.sqs_url = f"http://127.0.0.1:{port}"
         self.port = port
@@ -134,11 +138,15 @@ class Arena:
 
 
 @contextmanager
-def open_arena(node: NodeHome) -> Iterator[Arena]:
+def open_arena(node: NodeHome, tables: Tables = "quick") -> Iterator[Arena]:
     """Start both endpoints; stop them at the end."""
     port = ports.choose("billfleet bench queue endpoint")
     with tempfile.TemporaryDirectory(prefix="billfleet-bench-") as folder:
-        dynamodb = EmbeddedAws(Path(folder), keep_state=False)
+        dynamodb: EmbeddedAws | QuickTables
+        if tables == "quick":
+            dynamodb = QuickTables(node)
+        else:
+            dynamodb = EmbeddedAws(Path(folder), keep_state=False)
         command = [str(node.binary), str(PEERS / "queue_endpoint.mjs"), str(node.fauxqs), str(port)]
         server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         try:

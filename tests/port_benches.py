@@ -166,7 +166,7 @@ class MemoryMetricsBench:
         held = self.metrics
         return (
             {(name, "c", float(value)) for (name, _), value in held.counters.items()}
-            | {(name, "ms", ms) for (name, _), all_ms in held.timings.items() for ms in all_ms}
+            | {(name, "ms", ms) for (name, _), all_ms in held.recorded.items() for ms in all_ms}
             | {(name, "g", value) for (name, _), value in held.gauges.items()}
         )
 

@@ -43,6 +43,9 @@ class CountingMetrics:
     def timing(self, name: metrics.Timer, ms: float, **tags: str) -> None:
         pass
 
+    def timings(self, name: metrics.Timer, all_ms: Sequence[float], **tags: str) -> None:
+        pass
+
     def gauge(self, name: metrics.Gauge, value: float, **tags: str) -> None:
         pass
 

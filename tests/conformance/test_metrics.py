@@ -24,3 +24,10 @@ async def test_every_figure_of_the_registry_arrives(metrics_bench: MetricsBench)
             metrics.gauge(name, 7.25, **tags_of(name))  # type: ignore[arg-type]
             expected.add((name, "g", 7.25))
     assert await metrics_bench.seen() == expected
+
+
+async def test_many_durations_of_a_series_each_arrive(metrics_bench: MetricsBench) -> None:
+    tags = tags_of("handle_ms")
+    metrics_bench.metrics.timings("handle_ms", [1.5, 20.25, 300.0], **tags)
+    metrics_bench.metrics.timings("handle_ms", [], **tags)
+    assert await metrics_bench.seen() == {("handle_ms", "ms", ms) for ms in (1.5, 20.25, 300.0)}

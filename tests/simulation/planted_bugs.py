@@ -211,7 +211,7 @@ class CompletesUnfenced(DedupeTable):
     def complete(self, one: Completion, now_s: float) -> bool:
         row = self.seen(one.key)
         token = row.token if row else one.token
-        return super().complete(replace(one, token=token), now_s)
+        return super().complete(one._replace(token=token), now_s)
 
 
 class ReleasesUnfenced(DedupeTable):

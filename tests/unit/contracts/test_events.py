@@ -2,12 +2,12 @@
 
 import json
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from billfleet_contracts import (
     CATALOGUE,
@@ -17,6 +17,7 @@ from billfleet_contracts import (
     CollectPayments,
     Envelope,
     Event,
+    EventTracked,
     PaymentFailed,
     PaymentReported,
     PaymentSucceeded,
@@ -250,3 +251,40 @@ def test_digests_are_over_the_standard_librarys_spelling_whoever_writes_it(value
     except UnicodeEncodeError:
         return
     assert canonical_json(value) == expected
+
+
+class _Inner(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    amount: int | None = None
+    days: tuple[date, ...] = ()
+
+
+class _Plain(Event):
+    TYPE: ClassVar[str] = "billfleet.test.plain.v1"
+    kind: Literal["a", "b"]
+    inner: _Inner
+    others: dict[str, list[_Inner | bool]]
+
+
+class _Fraction(_Plain):
+    share: list[float | None]
+
+
+class _Anything(_Plain):
+    extra: dict[str, Any]
+
+
+class _AnyItems(_Plain):
+    items: list[Any]
+
+
+class _Open(_Plain):
+    model_config = ConfigDict(extra="allow")
+
+
+def test_a_class_is_plain_only_where_no_float_can_occur_in_its_data() -> None:
+    assert _Plain.is_plain()
+    assert RebillAccounts.is_plain()
+    for event in (_Fraction, _Anything, _AnyItems, _Open, EventTracked):
+        assert not event.is_plain(), event

@@ -5,9 +5,8 @@ It must not know how a record is kept. Expiry is read off the record and compare
 passed in; whether the store has deleted the record yet plays no part (R45).
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from billfleet_workers.runtime.ports.dedupe import (
     AlreadyDone,
@@ -25,8 +24,7 @@ a lapsed claim still knows its payload hash when the message comes back."""
 NOTE_CHARS_MAX = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A record as stores keep it: times as numbers, `completed_ms` 0 until it is done."""
 
     state: Literal["claimed", "done"]

@@ -9,6 +9,7 @@ since 1970), `expires_at` (seconds: the table's TTL attribute), `note`. All are 
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from billfleet_workers.adapters.dedupe_records import (
     NOBODY,
@@ -47,16 +48,25 @@ _FORGET = (
     'DELETE FROM "<table>" WHERE "pk"=? AND "state"=? AND "completed_at"=? RETURNING ALL OLD *'
 )
 
+_CLAIMED: Value = {"S": "claimed"}
+_DONE: Value = {"S": "done"}
+
 
 class Statements:
     """The statements for one table."""
 
     def __init__(self, table: str) -> None:
-        self._table = table
+        def on_table(text: str) -> str:
+            return text.replace("<table>", table)
+
+        self._insert, self._replace = on_table(_INSERT), on_table(_REPLACE)
+        self._complete, self._extend = on_table(_COMPLETE), on_table(_EXTEND)
+        self._set_free, self._release = on_table(_SET_FREE), on_table(_RELEASE)
+        self._forget = on_table(_FORGET)
 
     def insert(self, key: str, entry: Entry) -> Statement:
         """A record for a key that has none; `DuplicateItem` if it has one."""
-        return self._statement(_INSERT, _text(key), *_values(entry))
+        return Statement(self._insert, (_text(key), *_values(entry)))
 
     def replace(self, key: str, seen: Entry, mine: Entry) -> Statement:
         """Take over the record that was seen, and only that.
@@ -65,19 +75,20 @@ class Statements:
         and its token and lease stay as they were.
         """
         unchanged = (_text(seen.state), _text(seen.token), _number(seen.lease_until_ms))
-        return self._statement(
-            _REPLACE, *_values(mine), _text(key), *unchanged, _number(seen.expires_s)
+        return Statement(
+            self._replace,
+            (*_values(mine), _text(key), *unchanged, _number(seen.expires_s)),
         )
 
     def complete(self, one: Completion, completed_ms: int, expires_s: int) -> Statement:
         """Record as done, whether claimed or done before with the same token."""
-        done = (_text("done"), _number(completed_ms), _number(expires_s), _note(one.note))
-        return self._statement(_COMPLETE, *done, _text(one.key), _text(one.token))
+        done = (_DONE, _number(completed_ms), _number(expires_s), _note(one.note))
+        return Statement(self._complete, (*done, _text(one.key), _text(one.token)))
 
     def extend(self, held: Held, lease_until_ms: int) -> Statement:
         """Move the end of a claim."""
         ends = (_number(lease_until_ms), _number(claim_end_s(lease_until_ms)))
-        return self._statement(_EXTEND, *ends, *_ours(held))
+        return Statement(self._extend, (*ends, *_ours(held)))
 
     def release(self, held: Held) -> Statement:
         """Delete a claim, or leave its failed attempts behind.
@@ -88,15 +99,12 @@ class Statements:
             # Its token goes too: a heartbeat that is under way must not bring it back to life.
             note = _note(released_note(held.failed_attempts))
             nobodys = (_text(NOBODY), _number(RELEASED_MS), note)
-            return self._statement(_SET_FREE, *nobodys, *_ours(held))
-        return self._statement(_RELEASE, *_ours(held))
+            return Statement(self._set_free, (*nobodys, *_ours(held)))
+        return Statement(self._release, _ours(held))
 
     def forget(self, key: str, completed_ms: int) -> Statement:
         """Delete the record of work done at that moment. The answer has the item if there was."""
-        return self._statement(_FORGET, _text(key), _text("done"), _number(completed_ms))
-
-    def _statement(self, text: str, *parameters: Value) -> Statement:
-        return Statement(text.replace("<table>", self._table), parameters)
+        return Statement(self._forget, (_text(key), _DONE, _number(completed_ms)))
 
 
 def entry_of(item: Mapping[str, Value]) -> Entry:
@@ -113,12 +121,12 @@ def entry_of(item: Mapping[str, Value]) -> Entry:
 
 
 def _ours(held: Held) -> tuple[Value, ...]:
-    return (_text(held.key), _text(held.token), _text("claimed"))
+    return (_text(held.key), _text(held.token), _CLAIMED)
 
 
 def _values(entry: Entry) -> tuple[Value, ...]:
     return (
-        _text(entry.state),
+        _CLAIMED if entry.state == "claimed" else _DONE,
         _text(entry.payload_hash),
         _text(entry.token),
         _number(entry.lease_until_ms),
@@ -132,9 +140,13 @@ def _text(value: str) -> Value:
     return {"S": value}
 
 
+# The records of one call share their times.
+@lru_cache(maxsize=64)
 def _number(value: int) -> Value:
     return {"N": str(value)}
 
 
 def _note(value: str) -> Value:
+    if value.isascii():
+        return {"S": value[:NOTE_CHARS_MAX]}
     return {"S": value[:NOTE_CHARS_MAX].encode(errors="replace").decode()}

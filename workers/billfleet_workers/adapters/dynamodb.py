@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 READ_KEYS_MAX = 100
 CONTESTS_MAX = 5
 CONTENDED_RETRY_S = 1.0
+_NEW = Claimed()
 
 
 class DynamoDedupeStore:
@@ -89,10 +90,11 @@ class DynamoDedupeStore:
         contested: list[ClaimRequest] = []
         for request, result in zip(requests, results, strict=True):
             if result.code is None:
-                answers[request.key] = Claimed()
+                answers[request.key] = _NEW
             else:
                 contested.append(request)
-        await self._contest(contested, answers)
+        if contested:
+            await self._contest(contested, answers)
         return [answers[request.key] for request in requests]
 
     async def _contest(

@@ -6,7 +6,6 @@ round (R45). `faults` makes it fail on request.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from billfleet_workers.adapters.dedupe_records import (
@@ -75,8 +74,7 @@ class MemoryDedupeStore:
         if seen is None or seen.token != completion.token:
             return False
         now = self._clock.now()
-        self._entries[completion.key] = replace(
-            seen,
+        self._entries[completion.key] = seen._replace(
             state="done",
             completed_ms=to_ms(now),
             expires_s=done_end_s(completion.retain_s, now),
@@ -93,8 +91,8 @@ class MemoryDedupeStore:
             if is_held and one.failed_attempts:
                 note = released_note(one.failed_attempts)
                 seen = self._entries[one.key]
-                self._entries[one.key] = replace(
-                    seen, token=NOBODY, lease_until_ms=RELEASED_MS, note=note
+                self._entries[one.key] = seen._replace(
+                    token=NOBODY, lease_until_ms=RELEASED_MS, note=note
                 )
             elif is_held:
                 del self._entries[one.key]
@@ -109,8 +107,7 @@ class MemoryDedupeStore:
         ends_ms = lease_end_ms(lease_s, self._clock.now())
         for one, is_held in zip(held, answers, strict=True):
             if is_held:
-                self._entries[one.key] = replace(
-                    self._entries[one.key],
+                self._entries[one.key] = self._entries[one.key]._replace(
                     lease_until_ms=ends_ms,
                     expires_s=claim_end_s(ends_ms),
                 )

@@ -4,6 +4,7 @@ It refuses what the registry does not have, so that a wrong tag fails a test and
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 from billfleet_workers.runtime.ports.metrics import METRICS, Counter, Gauge, Timer
 
@@ -15,7 +16,7 @@ class MemoryMetrics:
 
     def __init__(self) -> None:
         self.counters: dict[tuple[Counter, Tags], int] = defaultdict(int)
-        self.timings: dict[tuple[Timer, Tags], list[float]] = defaultdict(list)
+        self.recorded: dict[tuple[Timer, Tags], list[float]] = defaultdict(list)
         self.gauges: dict[tuple[Gauge, Tags], float] = {}
 
     def count(self, name: Counter, value: int = 1, **tags: str) -> None:
@@ -24,7 +25,11 @@ class MemoryMetrics:
 
     def timing(self, name: Timer, ms: float, **tags: str) -> None:
         """Record a duration."""
-        self.timings[name, _checked(name, tags)].append(ms)
+        self.recorded[name, _checked(name, tags)].append(ms)
+
+    def timings(self, name: Timer, all_ms: Sequence[float], **tags: str) -> None:
+        """Record many durations of one series."""
+        self.recorded[name, _checked(name, tags)].extend(all_ms)
 
     def gauge(self, name: Gauge, value: float, **tags: str) -> None:
         """Set a gauge."""

@@ -8,8 +8,8 @@ know what a record means.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from itertools import chain
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from billfleet_workers.adapters.aws_errors import MISCONFIGURATIONS, PASSING
 from billfleet_workers.runtime.errors import Misconfigured, Unavailable
@@ -26,27 +26,33 @@ Value = Mapping[str, Any]
 """A DynamoDB attribute value, `{"S": "text"}`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+_NO_ITEM: Mapping[str, Value] = {}
+
+
+class Statement(NamedTuple):
     """A PartiQL statement and its parameters."""
 
     text: str
     parameters: Sequence[Value]
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What became of a statement: `code` is None where it went through."""
 
     code: str | None
-    item: Mapping[str, Value] = field(default_factory=dict)
+    item: Mapping[str, Value] = _NO_ITEM
     reason: str = ""
+
+
+_DONE = Result(None)
 
 
 class Execute(Protocol):
     """Runs one batch of at most 25 statements and returns its aligned responses."""
 
-    async def __call__(self, statements: list[dict[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    async def __call__(
+        self, statements: Sequence[Mapping[str, Any]]
+    ) -> Sequence[Mapping[str, Any]]:
         """Make the call; errors are already translated."""
         ...
 
@@ -62,30 +68,28 @@ async def run_statements(
     `Unavailable` if DynamoDB stays too busy for some of them, `Misconfigured` if it can't be
     used at all. A statement may then have gone through: every one of ours may be repeated.
     """
-    results: dict[int, Result] = {}
-    waiting = list(range(len(statements)))
-    for turn in range(ROUNDS_MAX):
-        if turn:
-            await sleep(FIRST_PAUSE_S * 2 ** (turn - 1))
-        results.update(await _run_round(statements, waiting, execute))
-        waiting = [n for n in waiting if results[n].code in PASSING]
+    results = await _run_round(statements, execute)
+    for turn in range(ROUNDS_MAX - 1):
+        waiting = [n for n, result in enumerate(results) if result.code in PASSING]
         if not waiting:
             break
-    for result in results.values():
+        await sleep(FIRST_PAUSE_S * 2**turn)
+        again = await _run_round([statements[n] for n in waiting], execute)
+        for n, result in zip(waiting, again, strict=True):
+            results[n] = result
+    for result in results:
         _refuse_to_go_on(result, dependency)
-    return [results[position] for position in range(len(statements))]
+    return results
 
 
-async def _run_round(
-    statements: Sequence[Statement], waiting: Sequence[int], execute: Execute
-) -> list[tuple[int, Result]]:
-    chunks = [waiting[n : n + STATEMENTS_MAX] for n in range(0, len(waiting), STATEMENTS_MAX)]
-    parts = await all_of(_run_chunk([statements[n] for n in chunk], execute) for chunk in chunks)
-    return [
-        pair
-        for chunk, part in zip(chunks, parts, strict=True)
-        for pair in zip(chunk, part, strict=True)
-    ]
+async def _run_round(statements: Sequence[Statement], execute: Execute) -> list[Result]:
+    if len(statements) <= STATEMENTS_MAX:
+        return await _run_chunk(statements, execute) if statements else []
+    starts = range(0, len(statements), STATEMENTS_MAX)
+    parts = await all_of(
+        _run_chunk(statements[start : start + STATEMENTS_MAX], execute) for start in starts
+    )
+    return list(chain.from_iterable(parts))
 
 
 async def all_of(calls: Iterable[Awaitable[T]]) -> list[T]:
@@ -101,7 +105,7 @@ async def all_of(calls: Iterable[Awaitable[T]]) -> list[T]:
 
 async def _run_chunk(statements: Sequence[Statement], execute: Execute) -> list[Result]:
     responses = await execute(
-        [{"Statement": one.text, "Parameters": list(one.parameters)} for one in statements]
+        [{"Statement": text, "Parameters": parameters} for text, parameters in statements]
     )
     return [_read_response(response) for response in responses]
 
@@ -110,7 +114,8 @@ def _read_response(response: Mapping[str, Any]) -> Result:
     error = response.get("Error")
     if error:
         return Result(str(error.get("Code", "Unknown")), reason=str(error.get("Message", "")))
-    return Result(None, item=response.get("Item") or {})
+    item = response.get("Item")
+    return Result(None, item) if item else _DONE
 
 
 def _refuse_to_go_on(result: Result, dependency: str) -> None:

@@ -8,7 +8,6 @@ pointer that can't be redeemed is delivered as it is, and decoding says why it i
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -141,4 +140,4 @@ def _hidden_for_s(message: Received) -> int:
 def _with_body(message: Received, body: object) -> Received:
     if not isinstance(body, str):
         return message
-    return replace(message, body=body, pointer=message.body)
+    return message._replace(body=body, pointer=message.body)

@@ -1,5 +1,7 @@
 """The metrics port where no statsd host is set: figures go nowhere, at no cost."""
 
+from collections.abc import Sequence
+
 from billfleet_workers.runtime.ports.metrics import Counter, Gauge, Timer
 
 
@@ -11,6 +13,9 @@ class SilentMetrics:
 
     def timing(self, name: Timer, ms: float, **tags: str) -> None:
         """Record a duration: nowhere."""
+
+    def timings(self, name: Timer, all_ms: Sequence[float], **tags: str) -> None:
+        """Record many durations: nowhere."""
 
     def gauge(self, name: Gauge, value: float, **tags: str) -> None:
         """Set a gauge: nowhere."""

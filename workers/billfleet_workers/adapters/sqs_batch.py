@@ -52,6 +52,8 @@ async def run_batches(
     Where some calls go through, one that does not is the failure of its entries alone. Where
     none does, its error is raised.
     """
+    if len(batches) == 1:
+        return await _call(list(entries), batches[0].call)
     parts = await asyncio.gather(
         *(
             _call([entries[position] for position in batch.positions], batch.call)

@@ -26,6 +26,7 @@ from billfleet_workers.main.parts import (
 )
 from billfleet_workers.main.shared import Shared, check_shared, open_shared
 from billfleet_workers.runtime.consumer import Consumer
+from billfleet_workers.runtime.garbage import collect_less_often
 from billfleet_workers.runtime.log import configure
 from billfleet_workers.runtime.supervision import supervise
 from billfleet_workers.runtime.tally import Tally
@@ -90,8 +91,13 @@ def run(
 ) -> FleetReport:
     """`run_fleet` in a process of its own: logs set up, on the fastest event loop installed."""
     configure(settings.log_format, settings.log_level, for_good=True)
+
+    def settled() -> None:
+        collect_less_often()
+        ready()
+
     with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
-        return runner.run(run_fleet(settings, names, ready=ready))
+        return runner.run(run_fleet(settings, names, ready=settled))
 
 
 def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:

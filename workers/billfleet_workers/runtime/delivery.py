@@ -147,8 +147,7 @@ class Life:
     async def _complete(self, deliveries: Sequence[Delivery]) -> None:
         await complete(deliveries, self._desk)
         await release(deliveries, self._desk)
-        for delivery in deliveries:
-            self._settling.put(_with_followers(delivery))
+        self._settling.put([one for leader in deliveries for one in _with_followers(leader)])
 
     async def _settle(self, deliveries: Sequence[Delivery]) -> None:
         # Settled from here on: extending what is being deleted would only be refused.

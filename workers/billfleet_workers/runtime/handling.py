@@ -8,7 +8,7 @@ message and never sees the queue. A set-based handler takes many works at once a
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from billfleet_contracts import Envelope
 
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """One claimed delivery: the envelope, and what SQS said of this receive."""
 
     envelope: Envelope

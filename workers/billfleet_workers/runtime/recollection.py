@@ -7,8 +7,8 @@ many were left out is counted. Nothing is written here.
 """
 
 from collections import deque
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 UNFINISHED_MAX = 10_000
 DONE_MAX = 10_000
@@ -17,8 +17,7 @@ GRACE_S = 600.0
 """Past its return by so much, a message is somebody else's, or gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """One delivery, and what it ended with. `note` is the reason, or what the handler counted."""
 
     at: datetime

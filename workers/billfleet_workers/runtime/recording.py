@@ -5,8 +5,9 @@ a message's whole life.
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 
 import structlog
 
@@ -23,35 +24,38 @@ _LEVELS = {"done": "info", "duplicate": "info", "retry": "warning", "poison": "e
 
 def record(deliveries: Sequence[Delivery], desk: Desk) -> None:
     """One log line, one set of figures and one place in the tally per delivery."""
-    metrics, queue, now_s = desk.metrics, desk.queue.name, desk.clock.monotonic()
-    ended: Counter[tuple[str, str]] = Counter()
+    metrics, queue = desk.metrics, desk.queue.name
+    now, now_s = desk.clock.now(), desk.clock.monotonic()
+    counted: Counter[tuple[str, str]] = Counter()
+    handle_ms: defaultdict[str, list[float]] = defaultdict(list)
     lines: list[Line] = []
     for delivery in deliveries:
         outcome = delivery.outcome
         assert outcome is not None  # noqa: S101 - every path before ends with an outcome
+        word, event_type = outcome.word, delivery.type
         _count(delivery, outcome, desk)
-        _remember(delivery, outcome, desk)
-        ended[delivery.type, outcome.word] += 1
-        metrics.timing("handle_ms", delivery.handle_ms, queue=queue, type=delivery.type)
-        metrics.timing("delivery_ms", (now_s - delivery.received_at_s) * 1000, queue=queue)
-        lines.append((_LEVELS[outcome.word], outcome.word, _fields(delivery, outcome, queue)))
-    for (event_type, word), count in ended.items():
+        _remember(delivery, outcome, desk, now, now_s)
+        counted[event_type, word] += 1
+        handle_ms[event_type].append(delivery.handle_ms)
+        lines.append((_LEVELS[word], word, _fields(delivery, outcome, queue)))
+    for (event_type, word), count in counted.items():
         metrics.count("deliveries", count, queue=queue, type=event_type, outcome=word)
-    write_lines(_log, lines, desk.clock.now())
+    for event_type, all_ms in handle_ms.items():
+        metrics.timings("handle_ms", all_ms, queue=queue, type=event_type)
+    ages_ms = [(now_s - delivery.received_at_s) * 1000 for delivery in deliveries]
+    metrics.timings("delivery_ms", ages_ms, queue=queue)
+    write_lines(_log, lines, now)
 
 
 def _fields(delivery: Delivery, outcome: Outcome, queue: str) -> dict[str, object]:
     envelope, received = delivery.envelope, delivery.received
-    fields: dict[str, object] = {"queue": queue, "type": delivery.type}
-    if envelope is not None:
-        fields |= {
-            "id": envelope.id,
-            "tenant": envelope.tenant,
-            "dedupe_key": envelope.dedupekey,
-            "traceparent": envelope.traceparent,
-        }
     return {
-        **fields,
+        "queue": queue,
+        "type": delivery.type,
+        "id": envelope and envelope.id,
+        "tenant": envelope and envelope.tenant,
+        "dedupe_key": envelope and envelope.dedupekey,
+        "traceparent": envelope and envelope.traceparent,
         "message_id": received.message_id,
         "receive_count": received.receive_count,
         "handle_ms": round(delivery.handle_ms, 2),
@@ -93,19 +97,21 @@ def _count(delivery: Delivery, outcome: Outcome, desk: Desk) -> None:
         tally.retried += 1
 
 
-def _remember(delivery: Delivery, outcome: Outcome, desk: Desk) -> None:
+def _remember(
+    delivery: Delivery, outcome: Outcome, desk: Desk, now: datetime, now_s: float
+) -> None:
     """For the next beat; what did not end at this try, until it ends."""
     received, envelope, recollection = delivery.received, delivery.envelope, desk.recollection
     is_setback = isinstance(outcome, (Retry, Poison))
     if isinstance(outcome, Retry):
-        back_at_s = desk.clock.monotonic() + outcome.after_s
+        back_at_s = now_s + outcome.after_s
         recollection.went_back(received.message_id, received.sent_at, back_at_s)
     else:
         recollection.is_over(received.message_id)
     if delivery.is_unstarted:
         return
     ended = Ended(
-        at=desk.clock.now(),
+        at=now,
         queue=desk.queue.name,
         message_id=received.message_id,
         event_id=envelope.id if envelope else None,

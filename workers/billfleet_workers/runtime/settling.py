@@ -25,7 +25,8 @@ async def settle(deliveries: Sequence[Delivery], desk: Desk) -> None:
     await _bury([d for d in deliveries if isinstance(d.outcome, Poison)], desk)
     finished = [d for d in deliveries if isinstance(d.outcome, (Done, Duplicate, Poison))]
     waiting = [d for d in deliveries if isinstance(d.outcome, Retry)]
-    await asyncio.gather(_delete(finished, desk), _hide(waiting, desk))
+    await _delete(finished, desk)
+    await _hide(waiting, desk)
     desk.metrics.timing("settle_ms", desk.since_ms(started_s), queue=desk.queue.name)
 
 

@@ -12,11 +12,10 @@ one call. `Unavailable` is raised when the store can't be asked.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimRequest:
+class ClaimRequest(NamedTuple):
     """Ask for `key` for `lease_s` seconds. `token` is unique to this delivery."""
 
     key: str
@@ -74,8 +73,7 @@ class Held:
     failed_attempts: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(NamedTuple):
     """Record `key` as done for `retain_s` seconds, with a short note for operators."""
 
     key: str

@@ -5,6 +5,7 @@ dashboards and the alarms are made from, so each entry says what it counts and i
 Emitting never blocks and never raises.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -154,6 +155,10 @@ class Metrics(Protocol):
 
     def timing(self, name: Timer, ms: float, **tags: str) -> None:
         """Record a duration in milliseconds."""
+        ...
+
+    def timings(self, name: Timer, all_ms: Sequence[float], **tags: str) -> None:
+        """Record many durations of one series."""
         ...
 
     def gauge(self, name: Gauge, value: float, **tags: str) -> None:

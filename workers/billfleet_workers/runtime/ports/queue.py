@@ -7,13 +7,15 @@ its service raises `Unavailable`; nothing else escapes.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
+
+_NO_ATTRIBUTES: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """One receive of one message. Its receipt handle is the only right to settle it."""
 
     message_id: str
@@ -22,7 +24,7 @@ class Received:
     receive_count: int
     sent_at: datetime | None = None
     group_id: str | None = None
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = _NO_ATTRIBUTES
     pointer: str | None = None
     """What SQS holds in the body's place, where the body itself was left in S3."""
 
