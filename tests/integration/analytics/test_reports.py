@@ -173,7 +173,9 @@ async def test_the_page_loads_nothing_runs_nothing_and_escapes_what_customers_ty
     assert b"<script" not in page
     assert b"&lt;script&gt;alert(1)" in page
     assert not re.search(rb"(?:src|href)=|url\(|@import", page)
-    assert b"<svg" in page
+    titles = re.findall(rb"<title>([^<]*)", page)
+    assert b"1 Mar: 119.60 EUR" in titles
+    assert all(title.startswith(b"&lt;") or b": " in title for title in titles), titles
 
 
 async def test_the_same_report_of_the_same_instant_is_the_same_bytes_for_ever(

@@ -177,9 +177,12 @@ def _drawn(chart: Any, name: str, *, kind: str) -> str:
 
 
 def _tidy(parent: Element, child: Element) -> None:
-    """No comment, no script, no positions for scripts; what describes a bar becomes its title."""
+    """No comment, no script, no positions for scripts; what describes a bar becomes its title.
+
+    The titles that pygal gives itself go: they are its own name, and raw values of the axes.
+    """
     is_comment = callable(child.tag)
-    if is_comment or child.tag == "script" or _is_for_scripts(child):
+    if is_comment or child.tag in ("script", "title") or _is_for_scripts(child):
         parent.remove(child)
     elif child.tag == "desc":
         child.tag = "title"
