@@ -3,7 +3,8 @@
 Run it as `python bench/exports.py [--rows N] [--formats csv,parquet]`. It brings up the
 embedded stack in a folder of its own, fills the ledger by SQL, and asks a worker process for each
 format. The limit is `psql \\copy` of the same rows and columns into a file, before and after, in
-the same run. Memory is the most that the worker's process ever held.
+the same run. Memory is the most that the worker's process ever held, and CPU seconds are given
+for each process, because worker, PostgreSQL and the emulator that stands in for S3 share the cores.
 """
 
 import argparse
@@ -26,8 +27,10 @@ import asyncpg
 from billfleet_contracts import ExportRequested
 from billfleet_db.datasets import DATASETS, select
 from billfleet_ops.local.cluster_files import programs
+from billfleet_ops.local.process import pid_in
 from billfleet_ops.local.stack import EmbeddedStack
 from billfleet_producers import Producer
+from resource_use import CpuMeter
 
 TENANT = "bench"
 DEADLINE_S = 3600.0
@@ -69,6 +72,7 @@ class Result:
     rows_per_s: dict[str, float] = field(default_factory=dict)
     bytes_count: dict[str, int] = field(default_factory=dict)
     memory_mb_max: dict[str, float] = field(default_factory=dict)
+    cpu_s: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
         """Everything, with the ratios."""
@@ -91,7 +95,7 @@ def main(arguments: list[str]) -> None:
             asyncio.run(_fill(stack.postgres.url, options.rows))
             result.psql_rows_per_s.append(_psql(stack.postgres.url, Path(folder), options.rows))
             for form in options.formats.split(","):
-                _export(environ, Path(folder), form, result)
+                _export(environ, stack, form, result)
             result.psql_rows_per_s.append(_psql(stack.postgres.url, Path(folder), options.rows))
     print(json.dumps(result.as_json(), indent=2))
 
@@ -118,15 +122,22 @@ def _psql(url: str, folder: Path, rows: int) -> float:
     return speed
 
 
-def _export(environ: Mapping[str, str], folder: Path, form: str, result: Result) -> None:
-    log = folder / f"worker-{form}.log"
+def _export(environ: Mapping[str, str], stack: EmbeddedStack, form: str, result: Result) -> None:
+    log = stack.home.root / f"worker-{form}.log"
     with log.open("wb") as words:
         command = [sys.executable, "-m", "billfleet_ops", "worker", "run", "export"]
         worker = subprocess.Popen(command, env=dict(environ), stdout=words, stderr=words)
+    meter = CpuMeter(
+        worker=worker.pid,
+        postgres=pid_in(stack.home.pid_path("postgres")),
+        ministack=pid_in(stack.home.pid_path("aws")),
+    )
     try:
         export_id = str(uuid.uuid4())
+        meter.start()
         asyncio.run(_ask(export_id, form))
         row = asyncio.run(_wait(environ["DATABASE_URL"], export_id))
+        result.cpu_s[form] = meter.stop()
         memory_mb = _most_mb(worker.pid)
     finally:
         worker.send_signal(signal.SIGTERM)
@@ -138,6 +149,8 @@ def _export(environ: Mapping[str, str], folder: Path, form: str, result: Result)
     result.bytes_count[form] = row["bytes_count"]
     result.memory_mb_max[form] = memory_mb
     _say(f"{form}: {result.rows_per_s[form]:,.0f} rows/s, {memory_mb:.0f} MB at most")
+    used = ", ".join(f"{name} {used_s:.1f}" for name, used_s in result.cpu_s[form].items())
+    _say(f"{form}: {took_s:.1f} s, CPU s: {used}")
 
 
 async def _ask(export_id: str, form: str) -> None:

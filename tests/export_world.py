@@ -73,7 +73,7 @@ class _HeldUpload(MemoryUpload):
         super().__init__(store, begun.key, begun.number)
         self._held = store
 
-    async def put_part(self, number: int, body: bytes) -> None:
+    async def put_part(self, number: int, body: bytes | bytearray) -> None:
         self._held.reached.set()
         await self._held.go_on.wait()
         await super().put_part(number, body)

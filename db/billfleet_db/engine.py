@@ -7,14 +7,15 @@ table. Errors leave as the classes of `errors`: they are mapped where SQLAlchemy
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 import asyncpg
 from sqlalchemy import event, text
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from billfleet_db.announcements import Announcements
 from billfleet_db.errors import DatabaseError, DatabaseMisconfigured, mapped, redacted
@@ -22,6 +23,7 @@ from billfleet_db.errors import DatabaseError, DatabaseMisconfigured, mapped, re
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 
 CONNECT_TIMEOUT_S: Final = 10.0
+_RETURNED_S: Final = "returned_s"
 _DRIVER_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _SCHEMES = ("postgresql", "postgres", "postgresql+asyncpg")
 
@@ -30,7 +32,8 @@ class Database:
     """A pool of connections to one PostgreSQL database.
 
     A connection that died while it lay in the pool is noticed when it is taken out, so a restarted
-    PostgreSQL heals by itself.
+    PostgreSQL heals by itself. One that was used a moment ago is believed to live unless its end
+    was heard of: a question to each would cost three round trips a transaction.
     """
 
     def __init__(
@@ -56,8 +59,12 @@ class Database:
         lock_timeout_s: float = 10.0,
         idle_in_transaction_timeout_s: float = 60.0,
         answer_grace_s: float = 15.0,
+        asked_after_idle_s: float = 20.0,
     ) -> "Database":
         """Prepare a pool for the URL; the first connection is opened when it is needed.
+
+        One that lay in the pool for `asked_after_idle_s` is asked whether it lives before it is
+        given out, because a router on the way may have forgotten it and tells nobody.
 
         Raises DatabaseMisconfigured when the URL is not one of PostgreSQL.
         """
@@ -87,10 +94,11 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=pool_timeout_s,
-            pool_pre_ping=True,
             hide_parameters=True,
         )
         event.listen(engine.sync_engine, "handle_error", _map_in_place)
+        event.listen(engine.sync_engine, "checkin", _note_return)
+        event.listen(engine.sync_engine, "checkout", _refusing_dead(asked_after_idle_s))
         return cls(engine, open_connection, shown_url=redacted(url))
 
     @asynccontextmanager
@@ -165,10 +173,28 @@ class Database:
 
 def _map_in_place(context: ExceptionContext) -> DatabaseError | None:
     """Let every error of a running statement leave SQLAlchemy as one of ours."""
-    if context.is_pre_ping:
-        # The pool reads SQLAlchemy's own error here, and opens a new connection because of it.
-        return None
     return mapped(context.sqlalchemy_exception or context.original_exception)
+
+
+def _note_return(_: object, record: ConnectionPoolEntry) -> None:
+    record.info[_RETURNED_S] = asyncio.get_running_loop().time()
+
+
+def _refusing_dead(asked_after_idle_s: float) -> Callable[[Any, ConnectionPoolEntry, object], None]:
+    def refuse_dead(dbapi: Any, record: ConnectionPoolEntry, _: object) -> None:
+        """Have the pool open a new connection instead of one that is gone."""
+        if dbapi.driver_connection.is_closed():
+            raise DisconnectionError
+        now_s = asyncio.get_running_loop().time()
+        if now_s - record.info.get(_RETURNED_S, now_s) < asked_after_idle_s:
+            return
+        try:
+            dbapi.ping()
+        except Exception as error:
+            # Whatever it is, a new connection tells better what is wrong.
+            raise DisconnectionError from error
+
+    return refuse_dead
 
 
 def _checked(url: str) -> str:

@@ -6,14 +6,17 @@ needs of the other is handed over here.
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from datetime import datetime
 from typing import Any
 
 import aiohttp
 import orjson
 
+from billfleet_contracts import PaymentReported
 from billfleet_db import Database, front_door
 from billfleet_db.errors import DatabaseError
 from billfleet_gateway import Door, Options, WorkRecord, create_app
+from billfleet_gateway.ports import NoticeRefused
 from billfleet_gateway.serving import serve
 from billfleet_gateway.tokens import TokenCheck, TokenRules
 from billfleet_ops.errors import ConfigurationWrong, DependencyUnreachable
@@ -91,6 +94,7 @@ async def run_front_door(
             records=Records(parts),
             files=Files(parts),
             tokens=_tokens(settings, parts.clock.monotonic),
+            notices=_notices(settings),
         )
         try:
             await serve(
@@ -106,6 +110,35 @@ async def run_front_door(
                 where=f"{host}:{port}",
                 remedy="Stop what uses the port, or set BILLFLEET_HTTP_PORT to another.",
             ) from error
+
+
+class StripeNotices:
+    """Stripe's webhooks, as the front door reads them."""
+
+    def __init__(self, secret: str) -> None:
+        # Imported here: a front door that never hears of Stripe does not load its SDK.
+        from billfleet_workers.main import payment_notices
+
+        self._secret = secret
+        self._stripe = payment_notices
+
+    def read(self, payload: bytes, signature: str, now: datetime) -> PaymentReported | None:
+        """The report in a call; NoticeRefused where it is not Stripe's."""
+        try:
+            return self._stripe.read_webhook(payload, signature, self._secret, now)
+        except self._stripe.WebhookRefused as refused:
+            raise NoticeRefused(str(refused)) from refused
+
+    def tenant_of(self, report: PaymentReported) -> str:
+        """The tenant that the attempt's key begins with."""
+        return self._stripe.tenant_of_key(report.attempt_key)
+
+
+def _notices(settings: Settings) -> StripeNotices | None:
+    secret = settings.stripe_webhook_secret
+    return (
+        StripeNotices(secret.get_secret_value()) if secret and secret.get_secret_value() else None
+    )
 
 
 def options_of(settings: Settings) -> Options:

@@ -16,7 +16,7 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billfleet_db import Database, front_door
-from billfleet_gateway.ports import FileStore, WorkRecords
+from billfleet_gateway.ports import FileStore, PaymentNotices, WorkRecords
 from billfleet_gateway.tokens import TokenCheck
 
 
@@ -53,6 +53,7 @@ class Door:
     records: WorkRecords | None = None
     files: FileStore | None = None
     tokens: TokenCheck | None = None
+    notices: PaymentNotices | None = None
     streams: int = 0
 
     @asynccontextmanager

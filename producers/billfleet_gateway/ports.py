@@ -1,4 +1,4 @@
-"""What the front door needs that is not the database: files to hand out, and records of work.
+"""What the front door needs that is not the database: files, records of work, payment notices.
 
 `billfleet gateway` brings the real ones, tests bring their own. The front door must not know S3's
 or DynamoDB's clients, so this is all it sees of them.
@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
+
+from billfleet_contracts import PaymentReported
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,4 +48,27 @@ class FileStore(Protocol):
         self, key: str, *, expires_s: int, content_type: str, metadata: Mapping[str, str]
     ) -> str:
         """An address of the uploads bucket that takes one PUT with this type and metadata."""
+        ...
+
+
+class NoticeRefused(Exception):
+    """A call that is not the payment gateway's, or too old: nothing of it is believed.
+
+    If it happens to every call, compare BILLFLEET_STRIPE_WEBHOOK_SECRET and the machine's clock.
+    """
+
+
+class PaymentNotices(Protocol):
+    """Reads what a payment gateway's webhook says."""
+
+    def read(self, payload: bytes, signature: str, now: datetime) -> PaymentReported | None:
+        """The report in it; None where it says nothing of a payment of ours.
+
+        Raises:
+            NoticeRefused: it is not to be believed.
+        """
+        ...
+
+    def tenant_of(self, report: PaymentReported) -> str:
+        """Whose payment it is."""
         ...

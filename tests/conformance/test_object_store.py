@@ -3,8 +3,11 @@
 import asyncio
 import urllib.error
 import urllib.request
+from base64 import b64encode
+from zlib import crc32
 
 import pytest
+from aiohttp import web
 
 from billfleet_ops.clients import Clients
 from billfleet_workers.adapters.aws_client import AwsClients
@@ -17,6 +20,7 @@ from billfleet_workers.runtime.ports.objects import (
     ObjectStore,
     UploadGone,
 )
+from faulty_endpoint import FaultPlan, FaultyEndpoint
 
 KEY = "exports/acme/2026/11/ledger of März.csv"
 TEXT = "text/csv; charset=utf-8"
@@ -165,6 +169,47 @@ async def test_missing_bucket_is_misconfigured_and_says_what_to_do(
     with pytest.raises(Misconfigured, match="BILLFLEET_FILES_BUCKET"):
         await store.begin_upload(KEY, content_type=TEXT)
     await store.close()
+
+
+class _FirstPartLost(FaultyEndpoint):
+    """Takes the first part, and says that it broke."""
+
+    def __init__(self, upstream: str) -> None:
+        super().__init__(upstream, FaultPlan(seed=0))
+        self.parts: list[tuple[bytes, str]] = []
+        self.begun: list[str] = []
+        self.completions: list[bytes] = []
+
+    async def _forward(self, request: web.Request, body: bytes) -> web.Response:
+        if "partNumber" in request.query:
+            self.parts.append((body, request.headers.get("x-amz-checksum-crc32", "")))
+            if len(self.parts) == 1:
+                return web.Response(status=500)
+        elif "uploads" in request.query:
+            self.begun.append(request.headers.get("x-amz-checksum-algorithm", ""))
+        elif request.method == "POST" and "uploadId" in request.query:
+            self.completions.append(body)
+        return await super()._forward(request, body)
+
+
+async def test_part_goes_again_whole_after_a_failure_and_s3_gets_checksums_to_compare(
+    aws: Clients, stack_name: str, aws_environment: dict[str, str]
+) -> None:
+    """S3 refuses to complete what was begun with checksums and does not repeat them all."""
+    aws.s3.create_bucket(Bucket=f"{stack_name}-files")
+    body = bytes(range(256)) * 2_800 + b"end"
+    async with _FirstPartLost(aws_environment["AWS_ENDPOINT_URL"]) as endpoint:
+        clients = AwsClients(region="us-east-1", endpoint_url=endpoint.url)
+        store = await S3ObjectStore.open(clients, bucket=f"{stack_name}-files")
+        upload = await store.begin_upload(KEY, content_type=TEXT)
+        await upload.put_part(1, bytearray(body))
+        await upload.complete()
+        assert await store.get(KEY) == body
+        await store.close()
+    checksum = b64encode(crc32(body).to_bytes(4)).decode()
+    assert endpoint.begun == ["CRC32"]
+    assert endpoint.parts == [(body, checksum)] * 2
+    assert f"<ChecksumCRC32>{checksum}</ChecksumCRC32>".encode() in endpoint.completions[0]
 
 
 async def test_presigned_address_of_s3_opens_the_encrypted_object_and_nothing_else_does(

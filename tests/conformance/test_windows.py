@@ -83,7 +83,7 @@ async def test_a_window_that_happened_keeps_everybody_out_until_its_end_and_not_
 async def test_a_claim_whose_owner_died_is_taken_over_when_its_lease_has_ended(
     bench: Bench,
 ) -> None:
-    """R47: two phases, so that a crash silences nobody for the whole window."""
+    """R42, R47: two phases, so that a crash silences nobody for the whole window."""
     started = bench.clock.now()
     await bench.windows.claim(KEY, "dead", 60)
     await bench.clock.advance(59)
@@ -114,6 +114,8 @@ async def test_the_same_token_claims_again_what_it_holds_and_the_lease_moves(ben
 async def test_a_released_window_is_free_and_one_that_happened_cannot_be_released(
     bench: Bench,
 ) -> None:
+    """R42: a claim is the only reservation that there is: it happens or is released, never both,
+    and lapses by itself. Points and money are moved at once, so none of them is ever reserved."""
     await bench.windows.claim(KEY, "mine", 60)
     assert await bench.windows.release(KEY, "mine")
     assert not await bench.windows.release(KEY, "mine")

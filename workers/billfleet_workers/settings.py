@@ -87,6 +87,9 @@ class Settings(BaseSettings):
         default=None, ge=1, description="Of the whole fleet. Default: 20 for stripe, else no limit."
     )
     stripe_api_key: SecretStr | None = None
+    stripe_webhook_secret: SecretStr | None = Field(
+        default=None, description="Of the endpoint `/hooks/stripe`, which Stripe calls."
+    )
     stripe_api_base: str | None = Field(default=None, description="Instead of Stripe itself.")
 
     claim_check_buckets: str | None = Field(

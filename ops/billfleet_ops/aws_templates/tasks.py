@@ -115,7 +115,12 @@ def _open_port(container: Tree, port: int) -> None:
         {"Name": "BILLFLEET_HTTP_TRUSTED_PROXIES", "Value": "*"},
     ]
     login = [_secret(name, imported("GatewaySecretArn"), key) for name, key in LOGIN]
-    container["Secrets"] = [*login, *container["Secrets"][len(LOGIN) :]]
+    settings = imported("SettingsSecretArn")
+    container["Secrets"] = [
+        *login,
+        *container["Secrets"][len(LOGIN) :],
+        _secret("BILLFLEET_STRIPE_WEBHOOK_SECRET", settings, "stripe_webhook_secret"),
+    ]
 
 
 def _environment(*, is_worker: bool) -> list[Tree]:

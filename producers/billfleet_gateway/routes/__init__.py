@@ -16,6 +16,7 @@ from billfleet_gateway.routes import (
     ledger,
     links,
     loyalty,
+    payment_notices,
     work,
 )
 
@@ -29,4 +30,5 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     work.router,
     health.router,
     links.router,
+    payment_notices.router,
 )

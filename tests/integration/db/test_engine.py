@@ -1,6 +1,8 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 from sqlalchemy import text
@@ -36,10 +38,55 @@ async def test_a_restarted_postgresql_heals_by_itself(
 ) -> None:
     await asyncio.gather(*(database.ping() for _ in range(5)))
 
-    postgres_cluster.stop()
-    postgres_cluster.start()
+    # Beside the loop, which hears of the ends of connections meanwhile.
+    await asyncio.to_thread(postgres_cluster.stop)
+    await asyncio.to_thread(postgres_cluster.start)
 
     await asyncio.gather(*(database.ping() for _ in range(10)))
+
+
+async def test_connections_that_were_cut_in_the_pool_are_replaced_without_a_word(
+    database: Database, superuser_database: Database
+) -> None:
+    await asyncio.gather(*(database.ping() for _ in range(3)))
+    await run(
+        superuser_database,
+        "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
+        " WHERE usename = 'billfleet_app'",
+    )
+    await asyncio.gather(*(database.ping() for _ in range(3)))
+
+
+@contextmanager
+def mute(pid: object) -> Iterator[None]:
+    """The server's end of a connection neither answers nor ends: as behind a forgetful router."""
+    assert isinstance(pid, int)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_connection_that_has_fallen_silent_in_the_pool_is_replaced_without_a_word(
+    database_url: str,
+) -> None:
+    silence = {"answer_grace_s": -29.9, "asked_after_idle_s": 0.0}
+    async with opened(database_url, pool_size=1, **silence) as database:
+        first = await run(database, "SELECT pg_backend_pid()")
+        with mute(first):
+            assert await run(database, "SELECT pg_backend_pid()") != first
+
+
+async def test_a_connection_that_was_used_a_moment_ago_is_not_asked_whether_it_lives(
+    database_url: str,
+) -> None:
+    """Three round trips before each transaction, to hear what the statement hears as well."""
+    async with opened(database_url, pool_size=1, answer_grace_s=-29.9) as database:
+        with mute(await run(database, "SELECT pg_backend_pid()")):
+            with pytest.raises(DatabaseUnavailable):
+                await database.ping()
+            await database.ping()
 
 
 async def test_a_stopped_postgresql_is_unavailable_until_it_is_back(

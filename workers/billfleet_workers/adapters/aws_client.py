@@ -5,8 +5,8 @@ the least per call: parameters are not validated a second time, and the user age
 string instead of being formatted for each request. It must not know what any call is for.
 """
 
-import io
 import platform
+from collections.abc import AsyncIterator
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -30,6 +30,7 @@ LONG_POLL_S_MAX = 20
 READ_TIMEOUT_S = LONG_POLL_S_MAX + 10
 """An idle long poll answers after 20 s at most; a silent socket is given up 10 s later."""
 LARGE_BODY_BYTES = 512 * 1024
+PIECE_BYTES = 256 * 1024
 
 
 class AwsClients:
@@ -112,6 +113,20 @@ class AwsClients:
 
 
 def _stream_large_body(request: Any, **_: object) -> None:
-    """aiohttp sends bytes in one go and warns above 1 MiB; as a file it sends them in pieces."""
-    if isinstance(request.body, bytes) and len(request.body) > LARGE_BODY_BYTES:
-        request.body = io.BytesIO(request.body)
+    """aiohttp sends bytes in one go and warns above 1 MiB; in pieces it waits for the line."""
+    if isinstance(request.body, bytes | bytearray) and len(request.body) > LARGE_BODY_BYTES:
+        request.body = _Pieces(request.body)
+
+
+class _Pieces:
+    """A body that aiohttp reads without copying it, from its beginning each time."""
+
+    def __init__(self, body: bytes | bytearray) -> None:
+        self._body = memoryview(body)
+
+    def seek(self, _: int) -> None:
+        """Botocore rewinds a body before it repeats a call; here is nothing to rewind."""
+
+    async def __aiter__(self) -> AsyncIterator[memoryview]:
+        for start in range(0, len(self._body), PIECE_BYTES):
+            yield self._body[start : start + PIECE_BYTES]

@@ -159,10 +159,10 @@ class MemoryUpload:
         self._store = store
         self._place = (key, number)
 
-    async def put_part(self, number: int, body: bytes) -> None:
+    async def put_part(self, number: int, body: bytes | bytearray) -> None:
         """Keep a part."""
         self._store.faults.before()
-        self._open().parts[number] = body
+        self._open().parts[number] = bytes(body)
         self._store.faults.after("put_part")
 
     async def complete(self, *, if_absent: bool = False) -> None:

@@ -5,8 +5,10 @@ port's word; what concerns the bucket or the credentials is `Misconfigured`. It 
 file says.
 """
 
+from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
+from zlib import crc32
 
 from billfleet_contracts import attachment
 from billfleet_workers.adapters.aws_client import AwsClients
@@ -171,6 +173,7 @@ class S3ObjectStore:
             ContentType=content_type,
             Metadata=dict(metadata or {}),
             ServerSideEncryption=ENCRYPTION,
+            ChecksumAlgorithm="CRC32",
         )
         return S3Upload(self._bucket, self._client, key, str(answer["UploadId"]))
 
@@ -205,23 +208,26 @@ class S3Upload:
         self._bucket = bucket
         self._client = client
         self._upload_id = upload_id
-        self._etags: dict[int, str] = {}
+        self._sent: dict[int, dict[str, str]] = {}
 
-    async def put_part(self, number: int, body: bytes) -> None:
-        """Send a part."""
+    async def put_part(self, number: int, body: bytes | bytearray) -> None:
+        """Send a part, with a checksum that S3 compares: now, and in the list of all at the end."""
+        checksum = b64encode(crc32(body).to_bytes(4)).decode()
         answer = await self._bucket.call(
             self._client.upload_part,
             self.key,
             BODY_TIMEOUT_S,
             UploadId=self._upload_id,
             PartNumber=number,
-            Body=body,
+            # The SDK makes a file of `bytes`, and copies it several times over.
+            Body=body if isinstance(body, bytearray) else bytearray(body),
+            ChecksumCRC32=checksum,
         )
-        self._etags[number] = str(answer["ETag"])
+        self._sent[number] = {"ETag": str(answer["ETag"]), "ChecksumCRC32": checksum}
 
     async def complete(self, *, if_absent: bool = False) -> None:
         """Publish the object."""
-        parts = [{"PartNumber": number, "ETag": tag} for number, tag in sorted(self._etags.items())]
+        parts = [{"PartNumber": number, **sent} for number, sent in sorted(self._sent.items())]
         await self._bucket.call(
             self._client.complete_multipart_upload,
             self.key,

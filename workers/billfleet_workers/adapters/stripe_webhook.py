@@ -1,8 +1,9 @@
 """Reads what Stripe's webhooks say about our payments.
 
-The front end that receives them calls `read_webhook` and enqueues the event that it returns, for
-the tenant that `tenant_of_key` names. Who sent it and when is checked before anything is believed.
-It knows no queue and no table.
+The front door calls `read_webhook` and enqueues the event that it returns, for the tenant that
+`tenant_of_key` names. Who sent it and when is checked before anything is believed. What moves money
+and can't be booked by itself (refunds, disputes) is logged, for whoever keeps the books. It knows
+no queue and no table.
 """
 
 import json
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 import stripe
+import structlog
 
 from billfleet_contracts import PaymentReported
 from billfleet_workers.adapters.payments_stripe import KEY_FIELD, declined
@@ -20,6 +22,8 @@ _RESULTS: Final[Mapping[str, Literal["succeeded", "declined"]]] = {
     "payment_intent.succeeded": "succeeded",
     "payment_intent.payment_failed": "declined",
 }
+_MOVES_MONEY: Final = ("charge.refunded", "charge.dispute.funds_")
+_log = structlog.get_logger("billfleet.stripe")
 
 
 class WebhookRefused(Exception):
@@ -57,10 +61,15 @@ def tenant_of_key(attempt_key: str) -> str:
 
 
 def _report(body: Mapping[str, Any]) -> PaymentReported | None:
-    result = _RESULTS.get(body["type"])
+    kind = body["type"]
+    if kind.startswith(_MOVES_MONEY):
+        _log.warning("stripe_event_not_booked", stripe_event=body["id"], kind=kind)
+    result = _RESULTS.get(kind)
+    if result is None:
+        return None
     intent = body["data"]["object"]
     key = (intent.get("metadata") or {}).get(KEY_FIELD)
-    if result is None or key is None:
+    if key is None:
         return None
     error = intent.get("last_payment_error") or {}
     code = declined(error, intent["id"], default="card_declined").code

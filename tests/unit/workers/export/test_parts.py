@@ -1,4 +1,4 @@
-"""Bytes go up in parts, one on its way while the next one fills, and never a third."""
+"""Bytes go up in parts, two on their way while the next one fills, and never a fourth."""
 
 import asyncio
 import hashlib
@@ -23,14 +23,14 @@ class SlowUpload:
         self.began = asyncio.Event()
         self.error: Exception | None = None
 
-    async def put_part(self, number: int, body: bytes) -> None:
+    async def put_part(self, number: int, body: bytes | bytearray) -> None:
         self.sending += 1
         self.began.set()
         await self.gate.wait()
         if self.error is not None:
             raise self.error
         assert number == len(self.arrived) + 1
-        self.arrived.append(body)
+        self.arrived.append(bytes(body))
         self.sending -= 1
 
     async def complete(self, *, if_absent: bool = False) -> None:
@@ -45,16 +45,16 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_writer_waits_for_the_store_with_one_part_on_its_way_and_one_in_hand() -> None:
-    """R81: back-pressure; what is held is two parts, however much is written."""
+async def test_writer_waits_for_the_store_with_two_parts_on_their_way_and_one_in_hand() -> None:
+    """R81: back-pressure; what is held is three parts, however much is written."""
     upload = SlowUpload()
     parts = PartWriter(upload, part_bytes=4)
     await parts.write(b"aaaa")
-    await upload.began.wait()
-    waiting = asyncio.create_task(parts.write(b"bbbbcccc"))
+    await parts.write(b"bbbb")
+    waiting = asyncio.create_task(parts.write(b"cccc"))
     await settle()
     assert not waiting.done()
-    assert upload.sending == 1
+    assert upload.sending == 2
     upload.gate.set()
     await waiting
     digest = await parts.finish()
@@ -63,14 +63,14 @@ async def test_writer_waits_for_the_store_with_one_part_on_its_way_and_one_in_ha
     assert (parts.bytes_count, parts.parts) == (12, 3)
 
 
-async def test_pieces_of_any_size_become_parts_of_one_size() -> None:
+async def test_pieces_of_any_size_become_parts_that_are_big_enough() -> None:
     upload = SlowUpload()
     upload.gate.set()
     parts = PartWriter(upload, part_bytes=5)
-    for piece in (b"a", b"bcdefghijkl", b"", b"m"):
+    for piece in (b"a", b"bcdefghijkl", b"", b"mn", b"o"):
         await parts.write(piece)
     await parts.finish()
-    assert upload.arrived == [b"abcde", b"fghij", b"klm"]
+    assert upload.arrived == [b"abcdefghijkl", b"mno"]
 
 
 async def test_nothing_written_is_one_empty_part() -> None:
@@ -88,14 +88,29 @@ async def test_part_that_fails_stops_the_writer() -> None:
     upload.error = Unavailable("S3", "away")
     parts = PartWriter(upload, part_bytes=2)
     await parts.write(b"aa")
+    await parts.write(b"bb")
     with pytest.raises(Unavailable):
-        await parts.write(b"bb")
+        await parts.write(b"cc")
+    await parts.stop()
+
+
+async def test_last_part_that_fails_is_no_complete_file() -> None:
+    """R82."""
+    upload = SlowUpload()
+    upload.gate.set()
+    upload.error = Unavailable("S3", "away")
+    parts = PartWriter(upload, part_bytes=2)
+    await parts.write(b"a")
+    with pytest.raises(Unavailable):
+        await parts.finish()
+    await parts.stop()
 
 
 async def test_stopped_writer_leaves_nothing_on_its_way() -> None:
     upload = SlowUpload()
     parts = PartWriter(upload, part_bytes=2)
     await parts.write(b"aa")
+    await parts.write(b"bb")
     await upload.began.wait()
     await parts.stop()
     upload.gate.set()

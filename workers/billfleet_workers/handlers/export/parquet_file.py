@@ -63,8 +63,6 @@ class _Book:
         self.rows = 0
         self._schema = schema
         self._out = _Drawer()
-        # Arrow keeps freed memory for later; the plain allocator gives it back.
-        self._pool = pa.system_memory_pool()
         self._writer = pq.ParquetWriter(
             self._out,
             schema,
@@ -73,7 +71,6 @@ class _Book:
             # Arrow keeps what the footer will say of every group until the end. Readers skip groups
             # by time, so that is what they are told of.
             write_statistics=[f.name for f in schema if pa.types.is_temporal(f.type)] or False,
-            memory_pool=self._pool,
         )
 
     def add(self, block: bytes) -> bytes:
@@ -96,7 +93,6 @@ class _Book:
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
             ),
-            memory_pool=self._pool,
         )
         self._writer.write_table(table)
         self.rows += table.num_rows

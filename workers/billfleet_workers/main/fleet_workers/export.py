@@ -1,6 +1,7 @@
 """The `export` worker: writes rows of one tenant into files."""
 
 import ctypes
+import os
 from contextlib import suppress
 from datetime import timedelta
 from typing import Final
@@ -21,6 +22,8 @@ EXPORTS: Final = "exports/"
 LEASE_S: Final = 60
 MALLOC_TUNING: Final = ((-8, 1), (-3, 128 * 1024), (-1, 128 * 1024))
 """M_ARENA_MAX, M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of mallopt(3)."""
+ARROW_POOL: Final = ("ARROW_DEFAULT_MEMORY_POOL", "system")
+"""Arrow's own allocator keeps 25 MB of freed memory for later; it reads this when it is loaded."""
 AT_ONCE_MAX: Final = 3
 """Exports of one process; each holds some parts of its file in memory."""
 
@@ -40,7 +43,11 @@ async def _open(shared: Shared) -> Handlers:
 
 
 def _give_memory_back() -> None:
-    """Tell glibc to return big buffers at once; elsewhere there is no such call, and no need."""
+    """Tell glibc to return big buffers at once, and Arrow to use glibc, before it is imported.
+
+    Elsewhere there is no such call, and no need.
+    """
+    os.environ.setdefault(*ARROW_POOL)
     with suppress(OSError, AttributeError, TypeError):
         tune = ctypes.CDLL(None).mallopt
         for parameter, value in MALLOC_TUNING:

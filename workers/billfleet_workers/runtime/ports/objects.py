@@ -73,8 +73,10 @@ class Upload(Protocol):
         """The key that the object will have."""
         ...
 
-    async def put_part(self, number: int, body: bytes) -> None:
+    async def put_part(self, number: int, body: bytes | bytearray) -> None:
         """Send a part; numbers count from 1, and several parts may be on their way at once.
+
+        A `bytearray` is the store's from now on, which saves it a copy.
 
         Raises:
             UploadGone: somebody ended the upload.
