@@ -66,7 +66,7 @@ bench-footprint: $(DEV_DONE) ## Measure a worker's memory and its time to start
 
 .PHONY: bench-analytics
 bench-analytics: $(DEV_DONE) ## Measure counting events beside a plain COPY, and check the count
-	$(BIN)/python bench/analytics.py --events 200000 --through-sqs 5000
+	$(BIN)/python bench/analytics.py --events 200000
 
 bench-produce: $(DEV_DONE) ## Measure sending beside other SQS producers
 	$(BIN)/python bench/produce.py --save

@@ -13,19 +13,26 @@ import ssl
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from datetime import datetime
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from botocore.configprovider import ConfiguredEndpointProvider
 from botocore.endpoint_provider import EndpointProvider
 from botocore.httpsession import get_cert_path
+from botocore.session import Session
 
-from billfleet_producers.lean.json_service import JsonService, Patience, Time
+from billfleet_producers.lean.blocking_wire import BlockingWire
+from billfleet_producers.lean.credentials import ThreadedCredentials
+from billfleet_producers.lean.json_protocol import JsonProtocol, Patience
+from billfleet_producers.lean.json_service import (
+    BlockingJsonService,
+    BlockingTime,
+    JsonService,
+    Time,
+)
 from billfleet_producers.lean.sigv4 import Signer
 from billfleet_producers.lean.wire import Wire
-
-if TYPE_CHECKING:
-    from aiobotocore.session import AioSession
 
 LeanService = Literal["sqs", "dynamodb"]
 TARGET_PREFIXES: Final = {"sqs": "AmazonSQS", "dynamodb": "DynamoDB_20120810"}
@@ -36,60 +43,12 @@ class Manner:
     """How to speak to services: as whom, how patiently, and who hears of a clock that is off."""
 
     user_agent: str
-    clock: Time
     on_skew: Callable[[float], None]
     patience: Patience = field(default_factory=Patience)
     jitter: Callable[[], float] = random.random
     connections_max: int = 32
     connect_timeout_s: float = 3.0
     read_timeout_s: float = 30.0
-
-
-async def open_service(
-    session: AioSession, name: LeanService, *, region: str, endpoint_url: str | None, manner: Manner
-) -> JsonService | None:
-    """The service, unless a proxy stands before it. Nothing is asked of it yet.
-
-    Raises:
-        BotoCoreError, ValueError: the configuration of AWS is wrong.
-    """
-    place = find_place(session, name, region, endpoint_url)
-    if urlsplit(place.url).scheme not in ("http", "https"):
-        raise ValueError(f"Invalid endpoint: {place.url}")
-    if proxy_for(place.url) is not None:
-        return None
-    credentials: Any = await session.get_credentials()
-    wire = Wire(
-        place.url,
-        headers={
-            "User-Agent": manner.user_agent,
-            "Accept-Encoding": "identity",
-            "Accept": "*/*",
-        },
-        trusted=await _trusted(place.url, session.get_config_variable("ca_bundle")),
-        connections_max=manner.connections_max,
-        connect_timeout_s=manner.connect_timeout_s,
-        read_timeout_s=manner.read_timeout_s,
-    )
-    return JsonService(
-        target_prefix=TARGET_PREFIXES[name],
-        signer=Signer(service=name, region=place.signing_region, url=place.url),
-        credentials=credentials,
-        wire=wire,
-        clock=manner.clock,
-        jitter=manner.jitter,
-        patience=manner.patience,
-        on_skew=manner.on_skew,
-    )
-
-
-async def _trusted(url: str, ca_bundle: str | None) -> ssl.SSLContext | None:
-    if not url.startswith("https:"):
-        return None
-    # Reading hundreds of certificates takes tens of milliseconds: not on the event loop.
-    return await asyncio.to_thread(
-        ssl.create_default_context, cafile=ca_bundle or get_cert_path(verify=True)
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +59,100 @@ class Place:
     signing_region: str
 
 
-def find_place(
-    session: AioSession, name: LeanService, region: str, endpoint_url: str | None
-) -> Place:
+async def open_service(
+    session: Session,
+    name: LeanService,
+    *,
+    region: str,
+    endpoint_url: str | None,
+    manner: Manner,
+    clock: Time,
+) -> JsonService | None:
+    """The service, unless a proxy stands before it. Nothing is asked of it yet.
+
+    Raises:
+        BotoCoreError, ValueError: the configuration of AWS is wrong.
+    """
+    place = _find_open_place(session, name, region, endpoint_url)
+    if place is None:
+        return None
+    credentials = await ThreadedCredentials.find(session)
+    # Reading hundreds of certificates takes tens of milliseconds: not on the event loop.
+    trusted = await asyncio.to_thread(_trusted, session, place)
+    return JsonService(
+        _protocol(name, place, manner, clock.now),
+        credentials=credentials,
+        wire=Wire(place.url, trusted=trusted, **_wire_arguments(manner)),
+        clock=clock,
+    )
+
+
+def open_blocking_service(
+    session: Session,
+    name: LeanService,
+    *,
+    region: str,
+    endpoint_url: str | None,
+    manner: Manner,
+    clock: BlockingTime,
+) -> BlockingJsonService | None:
+    """As `open_service`, for blocking code."""
+    place = _find_open_place(session, name, region, endpoint_url)
+    if place is None:
+        return None
+    trusted = _trusted(session, place)
+    return BlockingJsonService(
+        _protocol(name, place, manner, clock.now),
+        credentials=session.get_credentials(),
+        wire=BlockingWire(place.url, trusted=trusted, **_wire_arguments(manner)),
+        clock=clock,
+    )
+
+
+def _find_open_place(
+    session: Session, name: LeanService, region: str, endpoint_url: str | None
+) -> Place | None:
+    """Where the service answers; None where a proxy stands before it."""
+    place = find_place(session, name, region, endpoint_url)
+    if urlsplit(place.url).scheme not in ("http", "https"):
+        raise ValueError(f"Invalid endpoint: {place.url}")
+    return None if proxy_for(place.url) is not None else place
+
+
+def _protocol(
+    name: LeanService, place: Place, manner: Manner, now: Callable[[], datetime]
+) -> JsonProtocol:
+    return JsonProtocol(
+        target_prefix=TARGET_PREFIXES[name],
+        signer=Signer(service=name, region=place.signing_region, url=place.url),
+        now=now,
+        jitter=manner.jitter,
+        patience=manner.patience,
+        on_skew=manner.on_skew,
+    )
+
+
+def _wire_arguments(manner: Manner) -> dict[str, Any]:
+    return {
+        "headers": {
+            "User-Agent": manner.user_agent,
+            "Accept-Encoding": "identity",
+            "Accept": "*/*",
+        },
+        "connections_max": manner.connections_max,
+        "connect_timeout_s": manner.connect_timeout_s,
+        "read_timeout_s": manner.read_timeout_s,
+    }
+
+
+def _trusted(session: Session, place: Place) -> ssl.SSLContext | None:
+    if not place.url.startswith("https:"):
+        return None
+    ca_bundle = session.get_config_variable("ca_bundle")
+    return ssl.create_default_context(cafile=ca_bundle or get_cert_path(verify=True))
+
+
+def find_place(session: Session, name: LeanService, region: str, endpoint_url: str | None) -> Place:
     """Ask botocore: partitions, FIPS and dual-stack hosts, and the endpoints of configuration.
 
     `AWS_ENDPOINT_URL_SQS` and its like come before `AWS_ENDPOINT_URL`, as in every AWS tool.
