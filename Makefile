@@ -61,6 +61,10 @@ bench: $(DEV_DONE) ## Measure rebilling beside the pure-SQL limit
 bench-consume: $(DEV_DONE) ## Measure a message's cost beside other SQS consumers
 	$(BIN)/python bench/consume.py --save
 
+.PHONY: bench-where
+bench-where: $(DEV_DONE) ## Show where the CPU of a message goes (needs the right to trace)
+	$(BIN)/python bench/where.py
+
 bench-footprint: $(DEV_DONE) ## Measure a worker's memory and its time to start
 	$(BIN)/python bench/footprint.py
 
