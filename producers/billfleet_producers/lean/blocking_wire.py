@@ -124,6 +124,8 @@ class _Connection:
         self._reader = AnswerReader()
         self._process_id = os.getpid()
         self._idle_since_s = time.monotonic()
+        self._arrivals = select.poll()
+        self._arrivals.register(opened, select.POLLIN)
 
     @property
     def keeps_alive(self) -> bool:
@@ -138,7 +140,7 @@ class _Connection:
         """
         is_ours = self._process_id == os.getpid()
         is_young = time.monotonic() - self._idle_since_s < KEPT_IDLE_S
-        return is_ours and is_young and not self._has_something_to_read()
+        return is_ours and is_young and not self._arrivals.poll(0)
 
     def ask(self, request: bytes, timeout_s: float) -> Reply:
         """Send a request and wait for its answer."""
@@ -163,11 +165,6 @@ class _Connection:
     def close(self) -> None:
         """Close it at once."""
         self._socket.close()
-
-    def _has_something_to_read(self) -> bool:
-        watch = select.poll()
-        watch.register(self._socket, select.POLLIN)
-        return bool(watch.poll(0))
 
 
 def _left_s(until_s: float) -> float:
