@@ -129,8 +129,8 @@ async def _waiting(connection: AsyncConnection) -> list[Finding]:
             "request that it refused"
         )
         remedy = (
-            "`billfleet payments unresolved`, or `payments retry --tenant T --dry-run`, lists them: "
-            f"{Runbook.ATTEMPTS_FOR_A_HUMAN}"
+            "`billfleet payments unresolved`, or `payments retry --tenant T --dry-run`, lists "
+            f"them: {Runbook.ATTEMPTS_FOR_A_HUMAN}"
         )
         findings.append(doubtful("payment attempts", what, remedy))
     if waits.accounts_parked:
