@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from billfleet_db.cells import is_formula
 from billfleet_workers.handlers.export.errors import ExportRefused
 from billfleet_workers.handlers.export.xlsx_book import check_rows
 from export_world import ExportWorld
@@ -67,6 +68,20 @@ async def test_csv_is_read_by_duckdb_and_by_python_alike(
     read = ask(f"SELECT amount_minor, reason FROM read_csv('{path}')")
     rows = csv.DictReader(io.StringIO(body.decode(), newline=""))
     assert read == [(int(row["amount_minor"]), row["reason"]) for row in rows]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+async def test_no_cell_of_a_csv_runs_at_whatever_separator_a_spreadsheet_splits(
+    world: ExportWorld, separator: str
+) -> None:
+    """R79."""
+    for at, evil in enumerate(("=1+1", ' "=1', "-1-1", "@x;=1", "\uff1d1\n=2")):
+        for glue in ("", "a;", "a\t", "a\n", "a, b\r\n", 'a";"'):
+            await world.post(1, reason=glue + evil, prefix=f"k{at}{glue.encode().hex()}")
+    await world.run(world.request("csv"))
+    text = world.only_object().body.decode()
+    read = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    assert [cell for row in read for cell in row if is_formula(cell)] == []
 
 
 async def test_workbook_has_numbers_days_and_text_that_cannot_run(world: ExportWorld) -> None:
