@@ -61,12 +61,16 @@ bench: $(DEV_DONE) ## Measure rebilling beside the pure-SQL limit
 bench-consume: $(DEV_DONE) ## Measure a message's cost beside other SQS consumers
 	$(BIN)/python bench/consume.py --save
 
+.PHONY: bench-where
+bench-where: $(DEV_DONE) ## Show where the CPU of a message goes (needs the right to trace)
+	$(BIN)/python bench/where.py
+
 bench-footprint: $(DEV_DONE) ## Measure a worker's memory and its time to start
 	$(BIN)/python bench/footprint.py
 
 .PHONY: bench-analytics
 bench-analytics: $(DEV_DONE) ## Measure counting events beside a plain COPY, and check the count
-	$(BIN)/python bench/analytics.py --events 200000 --through-sqs 5000
+	$(BIN)/python bench/analytics.py --events 200000
 
 bench-produce: $(DEV_DONE) ## Measure sending beside other SQS producers
 	$(BIN)/python bench/produce.py --save

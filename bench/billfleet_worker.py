@@ -29,6 +29,7 @@ from billfleet_workers.runtime.heartbeat import Heartbeat
 from billfleet_workers.runtime.log import configure
 from billfleet_workers.runtime.policy import DeliveryPolicy
 from billfleet_workers.runtime.tally import Tally
+from billfleet_workers.settings import Settings
 from peers.effects import Effects
 
 DRAIN_DEADLINE_S = 25.0
@@ -80,11 +81,9 @@ async def work() -> None:
         heartbeat=Heartbeat(queue, dedupe, policy, clock, metrics),
         tally=Tally(),
         draining=asyncio.Event(),
-        concurrency=Concurrency(floor=10, ceiling=int(os.environ.get("BENCH_IN_FLIGHT", "150"))),
+        concurrency=Concurrency(floor=10, ceiling=_default("in_flight_max", "BENCH_IN_FLIGHT")),
     )
-    consumer = Consumer(
-        desk, receivers=int(os.environ.get("BENCH_RECEIVERS", "10")), poll_wait_s=20
-    )
+    consumer = Consumer(desk, receivers=_default("receivers", "BENCH_RECEIVERS"), poll_wait_s=20)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     collect_less_often()
@@ -95,6 +94,11 @@ async def work() -> None:
     await queue.close()
     await dedupe.close()
     sys.exit(0 if adds_up else 1)
+
+
+def _default(setting: str, variable: str) -> int:
+    """What the fleet uses where nobody sets anything."""
+    return int(os.environ.get(variable) or Settings.model_fields[setting].default)
 
 
 def _clients(clock: SystemClock) -> AwsClients:

@@ -164,7 +164,7 @@ def contestants() -> list[Contestant]:
             CELERY,
             environment={"BENCH_POOL": "threads"},
             sender=("-m", "peers.celery_worker", "send", "1"),
-            messages_max=5_000,
+            messages_max=10_000,
         ),
         Contestant(
             "dramatiq",

@@ -12,15 +12,12 @@ import argparse
 import asyncio
 import json
 import os
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -44,6 +41,7 @@ from billfleet_workers.handlers.rebill.handler import RebillHandler
 from billfleet_workers.handlers.rebill.plan import RebillLimits
 from billfleet_workers.runtime.clock import SystemClock
 from billfleet_workers.runtime.handling import Work
+from fleet_worker import running_workers
 from resource_use import CpuMeter
 
 WORKERS = ("email-due-bills", "email", "relay")
@@ -137,7 +135,7 @@ def _measure(
 ) -> None:
     asked = asked_for(result.requests, result.tenants)
     asyncio.run(_open_accounts(environ["DATABASE_URL"], sorted(set(asked))))
-    with _workers(environ, folder / "workers.log") as pid:
+    with running_workers(environ, folder / "workers.log", WORKERS) as pid:
         meter = CpuMeter(
             postgres=pid_in(stack.home.pid_path("postgres")),
             ministack=pid_in(stack.home.pid_path("aws")),
@@ -239,27 +237,6 @@ def _assert_each_once(endpoint: str, asked: Sequence[tuple[str, str]], result: R
     wanted = Counter({address(tenant, account): 1 for tenant, account in set(asked)})
     assert got == wanted, f"{len(got - wanted)} too many, {len(wanted - got)} missing"
     result.mails = got.total()
-
-
-@contextmanager
-def _workers(environ: Mapping[str, str], log: Path) -> Iterator[int]:
-    """The mail workers as a process of their own, from ready to drained."""
-    command = [sys.executable, "-m", "billfleet_ops", "worker", "run", *WORKERS]
-    with log.open("w") as stream:
-        workers = subprocess.Popen(command, env=dict(environ), stdout=stream, stderr=stream)
-    try:
-        deadline_s = time.monotonic() + 60
-        while "fleet_started" not in log.read_text():
-            assert workers.poll() is None, f"the workers ended: {log.read_text()[-2000:]}"
-            assert time.monotonic() < deadline_s, f"never started: {log.read_text()[-2000:]}"
-            time.sleep(POLL_S)
-        yield workers.pid
-        workers.send_signal(signal.SIGTERM)
-        assert workers.wait(timeout=60) == 0, f"the drain failed: {log.read_text()[-2000:]}"
-    finally:
-        if workers.poll() is None:
-            workers.kill()
-            workers.wait()
 
 
 def _print(result: Result) -> None:

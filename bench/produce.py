@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bar_chart import Bar, draw
-from consume import RESULTS, machine, say
+from consume import say
+from consume_report import RESULTS, machine
 from contestants import CELERY, DRAMATIQ, NODE, SQS_WORKERS, TASKIQ, Contestant, envelope
 from peer_homes import PythonHome
 from queue_arena import Arena, open_arena

@@ -10,13 +10,11 @@ import argparse
 import asyncio
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +26,7 @@ from billfleet_db.verify import verify
 from billfleet_ops.csv_import import ImportRequest, import_accounts
 from billfleet_ops.local.process import pid_in
 from billfleet_ops.local.stack import EmbeddedStack
+from fleet_worker import running_workers
 from rebill_limit import PER_MESSAGE, Limit, measure_limits
 from resource_use import CpuMeter, cpu_of_child
 
@@ -94,7 +93,7 @@ def _measure(
     rows = (f"A-{number:07},{number % 9000 + 1000}.00" for number in range(result.accounts))
     path.write_text("\n".join(["account_id,amount", *rows]))
     result.import_s = asyncio.run(_bring_in(url, path, result.accounts))
-    with _worker(environ, folder / "worker.log", result.workers) as worker_pid:
+    with running_workers(environ, folder / "worker.log", result.workers) as worker_pid:
         meter = CpuMeter(
             postgres=pid_in(stack.home.pid_path("postgres")),
             ministack=pid_in(stack.home.pid_path("aws")),
@@ -116,27 +115,6 @@ async def _bring_in(url: str, path: Path, count: int) -> float:
     await database.close()
     assert report.taken_over.inserted == count
     return elapsed_s
-
-
-@contextmanager
-def _worker(environ: Mapping[str, str], log: Path, names: list[str]) -> Iterator[int]:
-    """A `billfleet worker run` of its own, from ready to drained."""
-    command = [sys.executable, "-m", "billfleet_ops", "worker", "run", *names]
-    with log.open("w") as stream:
-        worker = subprocess.Popen(command, env=dict(environ), stdout=stream, stderr=stream)
-    try:
-        deadline_s = time.monotonic() + 60
-        while "fleet_started" not in log.read_text():
-            assert worker.poll() is None, f"the worker ended: {log.read_text()[-2000:]}"
-            assert time.monotonic() < deadline_s, f"it never started: {log.read_text()[-2000:]}"
-            time.sleep(POLL_S)
-        yield worker.pid
-        worker.send_signal(signal.SIGTERM)
-        assert worker.wait(timeout=60) == 0, f"the drain failed: {log.read_text()[-2000:]}"
-    finally:
-        if worker.poll() is None:
-            worker.kill()
-            worker.wait()
 
 
 async def _sweep_and_wait(

@@ -32,6 +32,7 @@ class ConsoleRoom:
 
     def __init__(self, database: Database, home: Path, *, token: str | None = TOKEN) -> None:
         self.clock = ManualClock(START)
+        self.mails: dict[str, bytes] = {}
         self.letters = MemoryDeadLetters(self.clock)
         self.dedupe = MemoryDedupeStore(self.clock)
         for queue in fleet_queues(STACK):
@@ -52,8 +53,12 @@ class ConsoleRoom:
             replay=self.session,
             templates=environment(),
             catch_up_periods_max=12,
+            read_mail=self._read_mail,
         )
         self.app = build(self.console, hosts=["localhost"])
+
+    async def _read_mail(self, object_key: str) -> bytes | None:
+        return self.mails.get(object_key)
 
     def bury(self, copy: Copy, queue: str = DLQ) -> str:
         """Put a dead letter in and return its id."""

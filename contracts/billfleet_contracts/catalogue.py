@@ -91,12 +91,14 @@ QUEUES: Final[Mapping[str, QueueSpec]] = MappingProxyType(
             QueueSpec(name="reports", worker="reports", visibility_timeout_s=300),
             QueueSpec(name="loyalty-view", worker="loyalty-view"),
             QueueSpec(name="due-bills", worker="email-due-bills", visibility_timeout_s=60),
-            # Waiting for a turn at the mail service is no failure: a mail may be received often.
+            # Waiting for a turn at the mail service is no failure: a mail may be received often,
+            # with waits that outlast a day's quota.
             QueueSpec(
                 name="email",
                 worker="email",
                 visibility_timeout_s=120,
                 max_receive_count=20,
+                retry_cap_s=2 * 3600,
                 subscribes=(Subscription("events", MAILED_ABOUT),),
             ),
             # Waiting for a turn of its tenant is no failure: how often an export was tried is
@@ -106,7 +108,6 @@ QUEUES: Final[Mapping[str, QueueSpec]] = MappingProxyType(
                 worker="export",
                 visibility_timeout_s=180,
                 max_receive_count=200,
-                retry_cap_s=120,
             ),
             QueueSpec(name="mail-feedback", worker="mail-feedback", form="sns"),
         )

@@ -17,7 +17,6 @@ import json
 import operator
 import re
 import uuid
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, cast
@@ -58,14 +57,6 @@ class _OldEnvelope(_OpenEnvelope):
     """An envelope of a version that is only read, until its data has been upcast."""
 
     data: Data  # type: ignore[assignment]  # not yet an event
-
-
-@dataclass(frozen=True, slots=True)
-class _Wire:
-    """A catalogue as pydantic sees it: one class per type, and the union that picks among them."""
-
-    classes: dict[str, type[_OpenEnvelope]]
-    union: TypeAdapter[_OpenEnvelope]
 
 
 def wrap(
@@ -110,14 +101,15 @@ def wrap(
         "data": event,
     }
     try:
-        return _wire(catalogue).classes[event.TYPE].model_validate(attributes)
+        return _class_of(event.TYPE, catalogue).model_validate(attributes)
     except ValidationError as error:
         raise _invalid(error, event.TYPE, skip=0) from None
 
 
 def encode(envelope: Envelope) -> str:
     """The message body: CloudEvents JSON without the attributes that are not set."""
-    return envelope.model_dump_json(exclude_none=True)
+    # `model_dump_json` without its many arguments, which are a quarter of what it takes.
+    return envelope.__pydantic_serializer__.to_json(envelope, exclude_none=True).decode()
 
 
 def decode(body: str | bytes, catalogue: Catalogue = CATALOGUE) -> Envelope:
@@ -131,7 +123,7 @@ def decode(body: str | bytes, catalogue: Catalogue = CATALOGUE) -> Envelope:
         InvalidEvent: anything else that breaks the schema; `where` says at which JSON path.
     """
     try:
-        envelope = _wire(catalogue).union.validate_json(body)
+        envelope = _union(catalogue).validate_json(body)
     except ValidationError as error:
         if isinstance(body, str) and read_pointer(body) is not None:
             raise UnredeemedClaimCheck(
@@ -161,15 +153,19 @@ def payload_hash(envelope: Envelope) -> str:
 
 def envelope_class(event_type: str, catalogue: Catalogue = CATALOGUE) -> type[Envelope]:
     """The class that reads one current type, for the schema generator."""
-    return _wire(catalogue).classes[event_type]
+    return _class_of(event_type, catalogue)
+
+
+@lru_cache(maxsize=1024)
+def _class_of(event_type: str, catalogue: Catalogue) -> type[_OpenEnvelope]:
+    """A type's own class: who only sends pays for the types that it sends."""
+    return _make_class(event_type, catalogue[event_type].event, _OpenEnvelope)
 
 
 @lru_cache(maxsize=32)
-def _wire(catalogue: Catalogue) -> _Wire:
-    classes: dict[str, type[_OpenEnvelope]] = {
-        event_type: _make_class(event_type, entry.event, _OpenEnvelope)
-        for event_type, entry in catalogue.items()
-    }
+def _union(catalogue: Catalogue) -> TypeAdapter[_OpenEnvelope]:
+    """A catalogue as pydantic sees it: the union that picks the class by the type."""
+    classes = {event_type: _class_of(event_type, catalogue) for event_type in catalogue}
     for old in catalogue.upcasts.old_types:
         classes[old] = _make_class(old, Data, _OldEnvelope)
 
@@ -178,7 +174,7 @@ def _wire(catalogue: Catalogue) -> _Wire:
         return core_schema.tagged_union_schema(choices, discriminator="type")
 
     union = Annotated[Any, GetPydanticSchema(tagged_union)]
-    return _Wire(classes, TypeAdapter[_OpenEnvelope](union))
+    return TypeAdapter[_OpenEnvelope](union)
 
 
 def _make_class(event_type: str, data: object, base: type[_OpenEnvelope]) -> type[_OpenEnvelope]:
@@ -206,7 +202,7 @@ def _upcast(old: _OldEnvelope, catalogue: Catalogue) -> Envelope:
     attributes = old.model_dump(mode="json", exclude_none=True)
     attributes |= {"type": event_type, "dataschema": SCHEMA_URN + event_type, "data": data}
     try:
-        return _wire(catalogue).union.validate_json(json.dumps(attributes))
+        return _union(catalogue).validate_json(json.dumps(attributes))
     except ValidationError as error:
         raise _explain(error, catalogue) from None
 

@@ -6,6 +6,7 @@ named. It prints nothing.
 
 import asyncio
 import json
+from datetime import date, datetime
 from typing import Any
 
 from billfleet_db import Database, analytics, tenants
@@ -33,16 +34,18 @@ async def readers(
         await database.close()
 
 
-async def policy(settings: Settings, tenant: str) -> dict[str, object]:
-    """What the tenant says about which of its events are counted."""
+async def counting(
+    settings: Settings, tenant: str, at: datetime | None = None
+) -> analytics.Counting:
+    """How the tenant's events are counted: its policy, and the zone that held then."""
     database = _open(settings)
     try:
         async with database.transaction() as connection:
             await analytics.see_tenant(connection, tenant)
-            counting = await analytics.books.counting_of(connection, [tenant])
+            found = await analytics.books.counting_of(connection, [tenant], at=at)
     finally:
         await database.close()
-    return dict(counting[tenant].policy)
+    return found[tenant]
 
 
 async def set_policy(settings: Settings, tenant: str, said: dict[str, object]) -> None:
@@ -77,6 +80,19 @@ async def quarantined(settings: Settings, tenant: str | None) -> list[dict[str, 
         }
         for one in rows
     ]
+
+
+async def raw_files(
+    settings: Settings, tenant: str | None, day: date | None
+) -> list[analytics.RawFile]:
+    """The files that hold every exported event once: the tenant's or all, of a UTC day or all."""
+    database = _open(settings)
+    try:
+        async with database.transaction() as connection:
+            await analytics.see_tenant(connection, tenant or analytics.ALL_TENANTS)
+            return await analytics.raw_files.live(connection, tenant_id=tenant, day=day)
+    finally:
+        await database.close()
 
 
 def one_tenant(settings: Settings, tenant: str) -> Tenant:

@@ -37,7 +37,7 @@ def policy(
 
     settings = load_settings()
     lookup.one_tenant(settings, tenant)
-    said = asyncio.run(lookup.policy(settings, tenant))
+    said = dict(asyncio.run(lookup.counting(settings, tenant)).policy)
     if change is not None or reset:
         said = _changed({} if reset else said, change)
         try:

@@ -4,6 +4,8 @@ Commands call `lesson` for their epilog, so that all of them teach in the same f
 no command.
 """
 
+from textwrap import indent
+
 from billfleet_ops.exits import MEANINGS
 
 AS_IT_IS = "\b"
@@ -12,12 +14,17 @@ COMMAND_WIDTH = 96
 CONTINUES = "\\"
 
 
-def lesson(*examples: tuple[str, str]) -> str:
-    """The epilog of a command: (command line, what it does) pairs, then the exit codes."""
+def lesson(*examples: tuple[str, str], about: str = "", file: str = "") -> str:
+    """The epilog of a command: (command line, what it does) pairs, then the exit codes.
+
+    Before them what there is to say `about` its file, and the lines of a whole one.
+    """
     shown = [
         f"{AS_IT_IS}\n  $ {_folded(command)}\n      {meaning}" for command, meaning in examples
     ]
-    return "\n\n".join(["Examples:", *shown, MEANINGS])
+    as_it_is = f"{AS_IT_IS}\n{indent(file, '  ')}" if file else ""
+    parts = (about, as_it_is, "Examples:", *shown, MEANINGS)
+    return "\n\n".join(part for part in parts if part)
 
 
 def _folded(command: str) -> str:

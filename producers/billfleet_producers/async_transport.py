@@ -1,23 +1,23 @@
-"""The async way to AWS: runs the call scripts over lean clients, and aiobotocore's.
+"""The async way to AWS: runs the call scripts over a lean client of SQS, and aiobotocore's.
 
-Made by `Producer` when it opens, which is the first moment at which aiobotocore is imported. It
-decides nothing: what to ask is in `calls`, what errors mean in `aws_errors`.
+Made by `Producer` when it opens. aiobotocore is imported when one of its clients is needed: for
+topics, large bodies, and behind a proxy. It decides nothing: what to ask is in `calls`, what
+errors mean in `aws_errors`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import io
-import logging
 from collections.abc import Generator, Mapping
 from contextlib import AsyncExitStack
 from datetime import datetime
-from typing import Any, Protocol, TypeVar, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 from botocore.parsers import ResponseParserError
+from botocore.session import get_session
 
 from billfleet_contracts import Route
 from billfleet_producers import calls
@@ -26,15 +26,18 @@ from billfleet_producers.calls import AwsCall, Service
 from billfleet_producers.claim_check import LargeBody
 from billfleet_producers.connection import Connection
 from billfleet_producers.lean.client import LeanClient
-from billfleet_producers.lean.opening import Manner, open_service
+from billfleet_producers.lean.opening import open_service
+from billfleet_producers.lean_manner import lean_manner
 from billfleet_producers.packing import Batch
 from billfleet_producers.preparing import utc_now
 from billfleet_producers.sending import Answer
 
+if TYPE_CHECKING:
+    from aiobotocore.session import AioSession
+
 Result = TypeVar("Result")
 
 _WHOLE_BODY_BYTES_MAX = 2**20
-_log = logging.getLogger("billfleet.producers")
 
 
 class AsyncClients(Protocol):
@@ -47,13 +50,13 @@ class AsyncClients(Protocol):
         """Close every client made."""
 
 
-class AiobotocoreClients:
-    """Clients of the ordinary AWS configuration, each made when it is first needed."""
+class LeanClients:
+    """SQS the lean way, unless a proxy stands before it; aiobotocore's clients for all else."""
 
     def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._arguments = connection.client_arguments()
         self._config_arguments = connection.config_arguments()
-        self._config = AioConfig(**self._config_arguments)
         self._session = get_session()
         self._stack = AsyncExitStack()
         self._clients: dict[str, Any] = {}
@@ -61,36 +64,30 @@ class AiobotocoreClients:
     async def client(self, service: Service) -> Any:
         """The client of a service; the transport never asks twice at once."""
         if service not in self._clients:
-            create = cast("Any", self._session.create_client)
-            making = create(service, config=self._config, **self._arguments)
-            client = await self._stack.enter_async_context(making)
-            client.meta.events.register(f"before-send.{service}", _stream_large_body)
-            self._clients[service] = client
+            lean = await self._open_lean() if service == "sqs" else None
+            self._clients[service] = lean or await self._open_aiobotocore(service)
         return self._clients[service]
 
     async def close(self) -> None:
         """Close every client made."""
         await self._stack.aclose()
 
+    @cached_property
+    def _aiobotocore(self) -> AioSession:
+        from aiobotocore.session import AioSession
 
-class LeanClients(AiobotocoreClients):
-    """SQS the lean way, unless a proxy stands before it; the SDK's clients for all else."""
+        return AioSession()
 
-    def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
-        self._connection = connection
+    async def _open_aiobotocore(self, service: Service) -> Any:
+        from aiobotocore.config import AioConfig
 
-    async def client(self, service: Service) -> Any:
-        """The client of a service; the transport never asks twice at once."""
-        if service == "sqs" and service not in self._clients:
-            lean = await self._open_lean()
-            if lean is not None:
-                self._clients[service] = lean
-                self._stack.push_async_callback(lean.close)
-        return await super().client(service)
+        create = cast("Any", self._aiobotocore.create_client)
+        making = create(service, config=AioConfig(**self._config_arguments), **self._arguments)
+        client = await self._stack.enter_async_context(making)
+        client.meta.events.register(f"before-send.{service}", _stream_large_body)
+        return client
 
     async def _open_lean(self) -> LeanClient | None:
-        settings = self._config_arguments
         region = self._arguments["region_name"] or self._session.get_config_variable("region")
         if region is None:
             raise NoRegionError
@@ -99,16 +96,13 @@ class LeanClients(AiobotocoreClients):
             "sqs",
             region=region,
             endpoint_url=self._connection.endpoint_url,
-            manner=Manner(
-                user_agent=settings["user_agent"],
-                clock=_SystemTime(),
-                on_skew=_warn_of_skew,
-                connections_max=self._connection.calls_in_flight_max,
-                connect_timeout_s=self._connection.connect_timeout_s,
-                read_timeout_s=self._connection.read_timeout_s,
-            ),
+            manner=lean_manner(self._connection),
+            clock=_SystemTime(),
         )
-        return LeanClient(service) if service else None
+        if service is None:
+            return None
+        self._stack.push_async_callback(service.close)
+        return LeanClient(service)
 
 
 class _SystemTime:
@@ -121,10 +115,6 @@ class _SystemTime:
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await asyncio.sleep(seconds)
-
-
-def _warn_of_skew(by_s: float) -> None:
-    _log.warning("this machine's clock is off by %.0f s; AWS's time is used to sign", by_s)
 
 
 def _stream_large_body(request: Any, **_: object) -> None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Self
 
 from billfleet_contracts import (
@@ -28,7 +27,7 @@ from billfleet_contracts.claim_check import SIZE_ATTRIBUTE
 GROUP_ID_CHARS_MAX = 128
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outgoing:
     """One message as it will be handed to SQS or SNS.
 
@@ -41,6 +40,8 @@ class Outgoing:
         event_type: the full type. Topics carry it as the message attribute `type`, so that
             subscriptions can filter on it.
         left_body_bytes: the size of the body that was left in S3, where `body` is a pointer.
+        size_bytes: what AWS counts: the body, and each attribute's name, data type and value, in
+            UTF-8.
     """
 
     event_id: str
@@ -50,6 +51,10 @@ class Outgoing:
     deduplication_id: str | None = None
     event_type: str | None = None
     left_body_bytes: int | None = None
+    size_bytes: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size_bytes", self._count_bytes())
 
     @classmethod
     def from_envelope(
@@ -62,10 +67,13 @@ class Outgoing:
             spec: another queue or topic than the catalogue's, such as one of your own stack.
         """
         if spec is None:
-            spec = _spec_of(route_of(envelope.type))
+            route = route_of(envelope.type)
+            spec = QUEUES[route.name] if route.kind == "queue" else TOPICS[route.name]
+        else:
+            route = Route("queue" if isinstance(spec, QueueSpec) else "topic", spec.name)
         return cls(
             event_id=envelope.id,
-            route=Route("queue" if isinstance(spec, QueueSpec) else "topic", spec.name),
+            route=route,
             body=encode(envelope),
             group_id=_group_id(envelope, spec),
             deduplication_id=_deduplication_id(envelope) if spec.fifo else None,
@@ -104,18 +112,11 @@ class Outgoing:
             found[SIZE_ATTRIBUTE] = self.left_body_bytes
         return found
 
-    @cached_property
-    def size_bytes(self) -> int:
-        """What AWS counts: the body, and each attribute's name, data type and value, in UTF-8."""
-        attributes = sum(
-            len(name.encode()) + len("String") + len(str(value).encode())
-            for name, value in self.attributes.items()
-        )
-        return len(self.body.encode()) + attributes
-
-
-def _spec_of(route: Route) -> QueueSpec | TopicSpec:
-    return QUEUES[route.name] if route.kind == "queue" else TOPICS[route.name]
+    def _count_bytes(self) -> int:
+        size = len(self.body.encode())
+        for name, value in self.attributes.items():
+            size += len(name.encode()) + len("String") + len(str(value).encode())
+        return size
 
 
 def _group_id(envelope: Envelope, spec: QueueSpec | TopicSpec) -> str:

@@ -55,11 +55,10 @@ def pack(messages: Iterable[tuple[int, Outgoing]]) -> list[Batch]:
     packed: list[Batch] = []
     for position, message in messages:
         current = filling.get(message.route)
-        if current is None or not current.has_room_for(message):
+        if current is None or not current.takes(position, message):
             if current is not None:
                 packed.append(current.close())
-            current = filling[message.route] = _Filling(message.route)
-        current.add(position, message)
+            filling[message.route] = _Filling(position, message)
     packed += [current.close() for current in filling.values()]
     return packed
 
@@ -67,19 +66,19 @@ def pack(messages: Iterable[tuple[int, Outgoing]]) -> list[Batch]:
 class _Filling:
     """A batch that is still being filled, with the bytes that it holds so far."""
 
-    def __init__(self, route: Route) -> None:
-        self._route = route
-        self._messages: list[Outgoing] = []
-        self._positions: list[int] = []
-        self._room_bytes = bytes_max(route)
+    def __init__(self, position: int, message: Outgoing) -> None:
+        self._route = message.route
+        self._messages = [message]
+        self._positions = [position]
+        self._room_bytes = bytes_max(message.route) - message.size_bytes
 
-    def has_room_for(self, message: Outgoing) -> bool:
-        return len(self._messages) < BATCH_COUNT_MAX and message.size_bytes <= self._room_bytes
-
-    def add(self, position: int, message: Outgoing) -> None:
+    def takes(self, position: int, message: Outgoing) -> bool:
+        if len(self._messages) == BATCH_COUNT_MAX or message.size_bytes > self._room_bytes:
+            return False
         self._messages.append(message)
         self._positions.append(position)
         self._room_bytes -= message.size_bytes
+        return True
 
     def close(self) -> Batch:
         return Batch(self._route, tuple(self._messages), tuple(self._positions))

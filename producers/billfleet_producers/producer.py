@@ -1,8 +1,8 @@
 """`Producer`: enqueue work from async code.
 
 Used by services, by the fleet's sweeps and by its outbox relay. A thin shell: `preparing` makes
-the messages, `sending` decides what to call and retry, the transport calls. It imports
-aiobotocore when it opens and not before.
+the messages, `sending` decides what to call and retry, the transport calls. It imports an AWS
+client when it opens and not before.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import random as system_random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -224,9 +225,11 @@ class Producer:
 
 
 def _aws_transport(connection: Connection) -> AsyncTransport:
-    try:
-        from billfleet_producers.async_transport import AsyncAwsTransport
-    except ModuleNotFoundError as error:
-        why = f"{error.name} is not installed: pip install 'billfleet-producers[async]'"
-        raise ProducerMisconfigured(why, code="NoAsyncClient") from error
+    # Topics need aiobotocore: said now, and not when the first fact leaves.
+    missing = [name for name in ("aiobotocore", "httptools", "orjson") if not find_spec(name)]
+    if missing:
+        why = f"{missing[0]} is not installed: pip install 'billfleet-producers[async]'"
+        raise ProducerMisconfigured(why, code="NoAsyncClient")
+    from billfleet_producers.async_transport import AsyncAwsTransport
+
     return AsyncAwsTransport(connection)

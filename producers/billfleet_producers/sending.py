@@ -118,10 +118,11 @@ class Sending:
         for position, message in enumerate(self._messages):
             if position in self._ends:
                 continue
-            group = (message.route, message.group_id)
-            if message.is_fifo and group in groups_under_way:
-                continue
-            groups_under_way.add(group)
+            if message.is_fifo:
+                group = (message.route, message.group_id)
+                if group in groups_under_way:
+                    continue
+                groups_under_way.add(group)
             ready.append(position)
         return ready
 

@@ -1,7 +1,7 @@
 """`SyncProducer`: enqueue work from ordinary, blocking code.
 
-The twin of `Producer` for web code and scripts: the same arguments, reports and errors over
-boto3. A thin shell; `preparing` and `sending` do the thinking.
+The twin of `Producer` for web code and scripts: the same arguments, reports and errors, without
+an event loop. A thin shell; `preparing` and `sending` do the thinking.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import random as system_random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Protocol, Self
 
 from billfleet_contracts import Event
 from billfleet_producers.claim_check import CheckingIn, ClaimCheck, LargeBody
 from billfleet_producers.connection import Connection
-from billfleet_producers.errors import ProducerError, ProducerNotOpen
+from billfleet_producers.errors import ProducerError, ProducerMisconfigured, ProducerNotOpen
 from billfleet_producers.outgoing import Outgoing
 from billfleet_producers.packing import Batch
 from billfleet_producers.preparing import Preparation, Sendable, random_id, utc_now
@@ -167,7 +168,11 @@ def _call(transport: SyncTransport, batch: Batch) -> list[Answer] | ProducerErro
 
 
 def _aws_transport(connection: Connection) -> SyncTransport:
-    # boto3 is heavy: programs that only record, or only send asynchronously, never load it.
+    missing = [name for name in ("httptools", "orjson") if not find_spec(name)]
+    if missing:
+        why = f"{missing[0]} is not installed: pip install httptools orjson"
+        raise ProducerMisconfigured(why, code="NoClient")
+    # botocore is heavy: programs that only record never load it.
     from billfleet_producers.sync_transport import SyncAwsTransport
 
     return SyncAwsTransport(connection)

@@ -1,18 +1,21 @@
-"""The blocking way to AWS: runs the call scripts over boto3 clients.
+"""The blocking way to AWS: runs the call scripts over a lean client of SQS, and botocore's.
 
-Made by `SyncProducer` when it opens. It decides nothing: what to ask is in `calls`, what errors
-mean in `aws_errors`.
+Made by `SyncProducer` when it opens. botocore's clients are for topics, large bodies, and all that
+is behind a proxy. It decides nothing: what to ask is in `calls`, what errors mean in `aws_errors`.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Mapping
+from datetime import datetime
 from threading import Lock
 from typing import Any, Protocol, TypeVar, cast
 
-import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
+from botocore.parsers import ResponseParserError
+from botocore.session import get_session
 
 from billfleet_contracts import Route
 from billfleet_producers import calls
@@ -20,7 +23,11 @@ from billfleet_producers.aws_errors import map_call_error, map_setup_error
 from billfleet_producers.calls import AwsCall, Service
 from billfleet_producers.claim_check import LargeBody
 from billfleet_producers.connection import Connection
+from billfleet_producers.lean.blocking_opening import open_blocking_service
+from billfleet_producers.lean.client import LeanClient
+from billfleet_producers.lean_manner import lean_manner
 from billfleet_producers.packing import Batch
+from billfleet_producers.preparing import utc_now
 from billfleet_producers.sending import Answer
 
 Result = TypeVar("Result")
@@ -36,20 +43,20 @@ class SyncClients(Protocol):
         """Close every client made."""
 
 
-class Boto3Clients:
-    """Clients of the ordinary AWS configuration, each made when it is first needed."""
+class LeanSyncClients:
+    """SQS the lean way, unless a proxy stands before it; botocore's clients for all else."""
 
     def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._arguments = connection.client_arguments()
-        self._config = Config(**connection.config_arguments())
-        self._session = boto3.session.Session()
+        self._session = get_session()
         self._clients: dict[str, Any] = {}
 
     def client(self, service: Service) -> Any:
         """The client of a service; the transport never asks from two threads at once."""
         if service not in self._clients:
-            create = cast("Any", self._session.client)
-            self._clients[service] = create(service, config=self._config, **self._arguments)
+            lean = self._open_lean() if service == "sqs" else None
+            self._clients[service] = lean or self._open_botocore(service)
         return self._clients[service]
 
     def close(self) -> None:
@@ -57,13 +64,43 @@ class Boto3Clients:
         for client in self._clients.values():
             client.close()
 
+    def _open_botocore(self, service: Service) -> Any:
+        config = Config(**self._connection.config_arguments())
+        return self._session.create_client(service, config=config, **self._arguments)
+
+    def _open_lean(self) -> LeanClient | None:
+        region = self._arguments["region_name"] or self._session.get_config_variable("region")
+        if region is None:
+            raise NoRegionError
+        service = open_blocking_service(
+            self._session,
+            "sqs",
+            region=region,
+            endpoint_url=self._connection.endpoint_url,
+            manner=lean_manner(self._connection),
+            clock=_SystemTime(),
+        )
+        return LeanClient(service) if service else None
+
+
+class _SystemTime:
+    """The system's clock."""
+
+    def now(self) -> datetime:
+        """The present."""
+        return utc_now()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
 
 class SyncAwsTransport:
     """Sends batches; finds each queue and topic once. Threads may share it."""
 
     def __init__(self, connection: Connection, clients: SyncClients | None = None) -> None:
         self._connection = connection
-        self._clients: SyncClients = clients or Boto3Clients(connection)
+        self._clients: SyncClients = clients or LeanSyncClients(connection)
         self._addresses: dict[Route, str] = {
             Route("topic", name): arn for name, arn in connection.topic_arns.items()
         }
@@ -121,5 +158,5 @@ class SyncAwsTransport:
         method = getattr(self._client(call.service), call.operation)
         try:
             return cast("Mapping[str, Any]", method(**call.parameters))
-        except (BotoCoreError, ClientError, OSError) as error:
+        except (BotoCoreError, ClientError, ResponseParserError, OSError) as error:
             raise map_call_error(error, destination) from error

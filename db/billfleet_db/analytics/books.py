@@ -7,11 +7,11 @@ and nothing is ever stored before it again (R74). It knows no event.
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 # Any number that nothing else in the database locks; this one spells "book".
@@ -20,11 +20,16 @@ _BOOKS_LOCK: Final = 0x626F6F6B
 
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """How a tenant's events are counted; an empty policy means that of the house."""
+    """How a tenant's events are counted; an empty policy means that of the house.
+
+    `own_zone` is the tenant's of today; where it is not `time_zone`, it moved and counts by its new
+    clock from its next event on.
+    """
 
     tenant_id: str
     time_zone: str
     policy: Mapping[str, object]
+    own_zone: str
 
 
 _SHARE = text("SELECT pg_advisory_xact_lock_shared(:key)")
@@ -36,9 +41,21 @@ _CLOSE = text("""
     UPDATE analytics.books SET closed_until = least(:as_of, clock_timestamp())
     WHERE closed_until < least(:as_of, clock_timestamp())
 """)
-_COLUMNS = "tenant_id, time_zone, CAST(policy AS text) AS policy"
-_GET = text(f"""
-    SELECT {_COLUMNS} FROM analytics.tenants WHERE tenant_id = ANY(CAST(:tenant_ids AS text[]))
+_COUNTING = """
+    SELECT t.tenant_id, coalesce(z.time_zone, t.time_zone) AS time_zone,
+           CAST(t.policy AS text) AS policy, b.time_zone AS own_zone
+    FROM analytics.tenants t JOIN business.tenants b USING (tenant_id)
+    LEFT JOIN LATERAL (
+      SELECT time_zone FROM analytics.zones
+      WHERE tenant_id = t.tenant_id
+        AND (since <= :at OR CAST(:at AS timestamptz) IS NULL)
+      ORDER BY since DESC LIMIT 1
+    ) z ON true
+"""
+_GET = text(f"{_COUNTING} WHERE t.tenant_id = ANY(CAST(:tenant_ids AS text[]))")
+_MOVE = text("""
+    INSERT INTO analytics.zones (tenant_id, since, time_zone)
+    VALUES (:tenant_id, :since, :time_zone) ON CONFLICT DO NOTHING
 """)
 _ADD = text("""
     INSERT INTO analytics.tenants (tenant_id, time_zone)
@@ -46,7 +63,6 @@ _ADD = text("""
     WHERE tenant_id = ANY(CAST(:tenant_ids AS text[])) ORDER BY tenant_id
     ON CONFLICT DO NOTHING
 """)
-_ALL = text(f"SELECT {_COLUMNS} FROM analytics.tenants ORDER BY tenant_id")
 _SET_POLICY = text("""
     UPDATE analytics.tenants SET policy = CAST(:policy AS jsonb) WHERE tenant_id = :tenant_id
 """)
@@ -78,23 +94,35 @@ async def close(connection: AsyncConnection, as_of: datetime) -> None:
 
 
 async def counting_of(
-    connection: AsyncConnection, tenant_ids: Collection[str]
+    connection: AsyncConnection, tenant_ids: Collection[str], *, at: datetime | None = None
 ) -> dict[str, Counting]:
-    """How these tenants count. One that never did begins now, in its own zone.
+    """How these tenants count, by the zone that held `at` an instant; the latest without it.
 
-    A tenant that does not exist is not in the answer.
+    One that never counted begins now, in its own zone. A tenant that does not exist is not in the
+    answer.
     """
-    found = await _get(connection, tenant_ids)
+    found = await _get(connection, tenant_ids, at)
     missing = sorted(set(tenant_ids) - set(found))
     if missing:
         await connection.execute(_ADD, {"tenant_ids": missing})
-        found |= await _get(connection, missing)
+        found |= await _get(connection, missing, at)
     return found
 
 
-async def all_counting(connection: AsyncConnection) -> list[Counting]:
-    """Every tenant that this session may see and that has counted anything."""
-    return [_counting(row) for row in await connection.execute(_ALL)]
+async def counting_from(
+    connection: AsyncConnection, tenant_ids: Collection[str], stored_at: datetime
+) -> dict[str, Counting]:
+    """How these tenants count what is stored now; one that has moved, by its new clock.
+
+    `stored_at` is what `open_for_storing` gave, so no report of before sees the new zone.
+    """
+    found = await counting_of(connection, tenant_ids)
+    for one in sorted(found.values(), key=lambda each: each.tenant_id):
+        if one.own_zone != one.time_zone:
+            moved = {"tenant_id": one.tenant_id, "since": stored_at, "time_zone": one.own_zone}
+            await connection.execute(_MOVE, moved)
+            found[one.tenant_id] = replace(one, time_zone=one.own_zone)
+    return found
 
 
 async def set_policy(
@@ -105,10 +133,11 @@ async def set_policy(
     await connection.execute(_SET_POLICY, values)
 
 
-async def _get(connection: AsyncConnection, tenant_ids: Collection[str]) -> dict[str, Counting]:
-    rows = await connection.execute(_GET, {"tenant_ids": list(tenant_ids)})
-    return {row.tenant_id: _counting(row) for row in rows}
-
-
-def _counting(row: Row[tuple[object, ...]]) -> Counting:
-    return Counting(row.tenant_id, row.time_zone, json.loads(row.policy))
+async def _get(
+    connection: AsyncConnection, tenant_ids: Collection[str], at: datetime | None
+) -> dict[str, Counting]:
+    rows = await connection.execute(_GET, {"tenant_ids": list(tenant_ids), "at": at})
+    return {
+        row.tenant_id: Counting(row.tenant_id, row.time_zone, json.loads(row.policy), row.own_zone)
+        for row in rows
+    }

@@ -67,10 +67,15 @@ class Risk:
 
 @dataclass(frozen=True, slots=True)
 class StoreFigures:
-    """What a store sold in the days, and to how many customers."""
+    """What a store sold in the days, and to how many customers.
+
+    `brand` and `store` are their names of today; their ids, where they are not registered.
+    """
 
     brand_id: str
+    brand: str
     store_id: str
+    store: str
     customers: int
     purchases: int
     amount_minor: int
@@ -154,12 +159,20 @@ _RISKS = text(
 """
 )
 _STORES = text("""
-    SELECT brand_id, store_id, count(DISTINCT customer_id) AS customers, count(*) AS purchases,
-           CAST(coalesce(sum(amount_minor), 0) AS bigint) AS amount_minor
-    FROM analytics.events
-    WHERE tenant_id = :tenant_id AND name = :name AND currency = :currency AND store_id <> ''
-      AND local_day BETWEEN :first_day AND :last_day AND stored_at < :as_of
-    GROUP BY brand_id, store_id ORDER BY brand_id, store_id
+    SELECT e.brand_id, coalesce(b.name, e.brand_id) AS brand,
+           e.store_id, coalesce(s.name, e.store_id) AS store,
+           e.customers, e.purchases, e.amount_minor
+    FROM (
+      SELECT brand_id, store_id, count(DISTINCT customer_id) AS customers, count(*) AS purchases,
+             CAST(coalesce(sum(amount_minor), 0) AS bigint) AS amount_minor
+      FROM analytics.events
+      WHERE tenant_id = :tenant_id AND name = :name AND currency = :currency AND store_id <> ''
+        AND local_day BETWEEN :first_day AND :last_day AND stored_at < :as_of
+      GROUP BY brand_id, store_id
+    ) e
+    LEFT JOIN business.stores s ON s.tenant_id = :tenant_id AND s.store_id = e.store_id
+    LEFT JOIN business.brands b ON b.tenant_id = :tenant_id AND b.brand_id = e.brand_id
+    ORDER BY e.brand_id, e.store_id
 """)
 
 

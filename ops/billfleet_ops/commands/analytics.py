@@ -16,8 +16,8 @@ from pydantic import ValidationError
 
 from billfleet_contracts import EventTracked, ReportRequested
 from billfleet_db.tenants import Tenant
+from billfleet_ops import analytics_files, analytics_rules, analytics_views
 from billfleet_ops import analytics_lookup as lookup
-from billfleet_ops import analytics_rules, analytics_views
 from billfleet_ops.configuration import load_settings
 from billfleet_ops.errors import UsageWrong
 from billfleet_ops.exits import Exit
@@ -145,9 +145,10 @@ def show(
     if by not in ("day", "hour"):
         raise UsageWrong(f"--by {by!r} is unknown", where="--by", remedy="Use day or hour.")
     settings, output = load_settings(), Output()
-    zone = lookup.one_tenant(settings, tenant).time_zone
+    lookup.one_tenant(settings, tenant)
     now = datetime.now(UTC)
     at = _instant(as_of, now)
+    zone = asyncio.run(lookup.counting(settings, tenant, at)).time_zone
     last = local_today(at or now, zone)
     first = last - timedelta(days=days - 1)
     shown = asyncio.run(
@@ -333,6 +334,16 @@ def quarantine(tenant: OneTenant = None, as_json: AsJson = False) -> None:
     output.table(("tenant", "source", "event", "reason", "refused at"), rows)
 
 
+group.command(
+    "files",
+    epilog=lesson(
+        ("billfleet analytics files --tenant acme", "where the raw events of a tenant lie"),
+        (
+            'duckdb -c "SELECT count(*) FROM $(billfleet analytics files --duckdb)"',
+            "count them all with DuckDB and its httpfs",
+        ),
+    ),
+)(analytics_files.files)
 group.command(
     "readers",
     epilog=lesson(

@@ -23,11 +23,14 @@ from billfleet_ops.output import Output
 from billfleet_ops.teaching import lesson
 from billfleet_ops.yaml_file import read_model
 
-EXAMPLE = """A whole business (YAML or JSON):
-
-  {name: Acme Coffee, currency: EUR, time_zone: Europe/Berlin,
-  brands: [{brand: north, name: North, stores: [{store: north-1, name: Harbour}]}],
-  staff: [{staff: ada, name: Ada, role: manager, store: north-1}]}
+EXAMPLE = """\
+name: Acme Coffee
+currency: EUR
+time_zone: Europe/Berlin
+brands:
+  - {brand: north, name: North, stores: [{store: north-1, name: Harbour}]}
+staff:
+  - {staff: ada, name: Ada, role: manager, store: north-1}
 """
 _CLOSED = ConfigDict(frozen=True, extra="forbid")
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -98,7 +101,12 @@ def register(app: typer.Typer) -> None:
 
 
 @group.command(
-    "set", epilog=EXAMPLE + lesson(("billfleet business set acme.yaml --tenant acme", "all of it"))
+    "set",
+    epilog=lesson(
+        ("billfleet business set acme.yaml --tenant acme", "all of it"),
+        about="A whole business, as `acme.yaml` (JSON is taken as well):",
+        file=EXAMPLE,
+    ),
 )
 def set_business(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A business, in YAML or JSON.")],

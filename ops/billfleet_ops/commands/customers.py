@@ -20,10 +20,9 @@ from billfleet_ops.output import Output
 from billfleet_ops.teaching import lesson
 from billfleet_ops.why_words import moment
 
-EXAMPLE = """A file has the column customer_id, and of these what there is to say: name, email,
+COLUMNS = """A file has the column customer_id, and of these what there is to say: name, email,
 locale, consent:marketing, consent:expiry_warnings, consent:insights (yes or no; empty says
-nothing), preference:NAME.
-"""
+nothing), preference:NAME."""
 TenantOption = Annotated[str, typer.Option("--tenant", help="The tenant's id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For a program.")]
 CustomerArgument = Annotated[str, typer.Argument(metavar="CUSTOMER", help="The customer's id.")]
@@ -43,7 +42,9 @@ def register(app: typer.Typer) -> None:
 
 @group.command(
     "import",
-    epilog=EXAMPLE + lesson(("billfleet customers import people.csv --tenant acme", "all rows")),
+    epilog=lesson(
+        ("billfleet customers import people.csv --tenant acme", "all rows"), about=COLUMNS
+    ),
 )
 def import_customers(
     file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="One customer a row.")],

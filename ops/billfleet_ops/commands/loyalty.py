@@ -25,13 +25,22 @@ from billfleet_ops.programme_file import ProgrammeFile, read_programme
 from billfleet_ops.teaching import lesson
 
 VERIFY_TIMEOUT_S = 3600.0
-EXAMPLE = """A whole programme (YAML or JSON):
-
-  {programme: club, name: Our club, brand: north, stores: [north-1], version: 1,
-  valid_from: "2026-01-01T00:00:00Z", rules: {earning: {points: 1, per_minor: 100, currency: EUR},
-  expiry: {months: 12}, pending_days: 14, stamps: {size: 10, reward_id: coffee}},
-  warn_days: [30, 7], rewards: [{reward: mug, name: A mug, points: 100, stock: 20},
-  {reward: coffee, name: Coffee}]}
+EXAMPLE = """\
+programme: club
+name: Our club
+brand: north
+stores: [north-1]
+version: 1
+valid_from: "2026-01-01T00:00:00Z"
+rules:
+  earning: {points: 1, per_minor: 100, currency: EUR}
+  expiry: {months: 12}
+  pending_days: 14
+  stamps: {size: 10, reward_id: coffee}
+warn_days: [30, 7]
+rewards:
+  - {reward: mug, name: A mug, points: 100, stock: 20}
+  - {reward: coffee, name: Coffee}
 """
 
 Tenant = Annotated[str, typer.Option("--tenant", help="The tenant's id.")]
@@ -67,8 +76,11 @@ def register(app: typer.Typer) -> None:
 
 @programmes.command(
     "set",
-    epilog=EXAMPLE
-    + lesson(("billfleet loyalty programme set club.yaml --tenant acme", "rules and rewards")),
+    epilog=lesson(
+        ("billfleet loyalty programme set club.yaml --tenant acme", "rules and rewards"),
+        about="A whole programme, as `club.yaml` (JSON is taken as well):",
+        file=EXAMPLE,
+    ),
 )
 def set_programme(file: File, tenant: Tenant) -> None:
     """Create a programme, add a version of its rules, and set its rewards.

@@ -3,6 +3,7 @@
 `app` puts it together; pages take it from the application's state. It decides nothing.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -37,6 +38,8 @@ class Console:
     replay: Session
     templates: Environment
     catch_up_periods_max: int
+    read_mail: Callable[[str], Awaitable[bytes | None]]
+    """The copy of a mail, by its object's key; None where there is none any more."""
 
     @property
     def picture(self) -> Picture:

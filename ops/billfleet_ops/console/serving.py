@@ -7,7 +7,7 @@ beside the fleet.
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,6 +62,7 @@ async def open_console(
             replay=session,
             templates=environment(),
             catch_up_periods_max=settings.catch_up_periods_max,
+            read_mail=mails_from(settings),
         )
         watching = asyncio.create_task(watch.run())
         try:
@@ -93,6 +94,17 @@ def ages_from(clients: Clients) -> Ages:
         return await asyncio.to_thread(oldest_ages, clients, names, datetime.now(UTC))
 
     return ages
+
+
+def mails_from(settings: Settings) -> Callable[[str], Awaitable[bytes | None]]:
+    """Copies of mails from the object store, which is opened when somebody looks at one."""
+
+    async def read(object_key: str) -> bytes | None:
+        from billfleet_workers.main.mails import read_mail_copy
+
+        return await read_mail_copy(settings, object_key)
+
+    return read
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -1,8 +1,8 @@
-"""Connections to one service: HTTP/1.1, kept open, one request at a time on each.
+"""Connections to one service on an event loop: kept open, one request at a time on each.
 
-`JsonService` posts through it. A request is one write and costs no task; the answer is read by
-httptools. What goes wrong is an OSError or a TimeoutError, and `StaleConnection` where the far end
-had closed a connection that we kept. It must not know what is posted.
+`JsonService` posts through it. A request is one write and costs no task. What goes wrong is an
+OSError or a TimeoutError, and `StaleConnection` where the far end had closed a connection that we
+kept. It must not know what is posted; `blocking_wire` is its twin.
 """
 
 from __future__ import annotations
@@ -13,44 +13,16 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Mapping
-from typing import Final, cast
-from urllib.parse import urlsplit
+from typing import cast
 
-from httptools import HttpParserError, HttpResponseParser
-
-KEPT_IDLE_S: Final = 15.0
-"""AWS closes what is idle for 20 s and more: be first, so that no request meets a closing door."""
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-
-
-class StaleConnection(ConnectionError):
-    """A kept connection ended before a byte of the answer: a new one may do at once."""
-
-
-class Unreachable(ConnectionError):
-    """Nobody answers at this address."""
-
-
-class BrokenAnswer(ConnectionError):
-    """The far end closed the connection, or does not speak HTTP, in the middle of an answer."""
-
-
-class Reply:
-    """An answer, read to its end. Header names are in lower case."""
-
-    __slots__ = ("_headers", "payload", "status")
-
-    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], payload: bytes) -> None:
-        self.status = status
-        self._headers = headers
-        self.payload = payload
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Rarely looked at, so made when it is."""
-        return {
-            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self._headers
-        }
+from billfleet_producers.lean.http1 import (
+    KEPT_IDLE_S,
+    AnswerReader,
+    BrokenAnswer,
+    Destination,
+    Reply,
+    StaleConnection,
+)
 
 
 class Wire:
@@ -66,12 +38,8 @@ class Wire:
         connect_timeout_s: float,
         read_timeout_s: float,
     ) -> None:
-        parts = urlsplit(url)
-        self._host = parts.hostname or ""
-        self._port = parts.port or _DEFAULT_PORTS[parts.scheme]
-        self._trusted = trusted if parts.scheme == "https" else None
-        fixed = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        self._head = f"POST {parts.path or '/'} HTTP/1.1\r\n{fixed}"
+        self._destination = Destination.of(url, headers)
+        self._trusted = trusted if self._destination.is_tls else None
         self._connections_max = connections_max
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
@@ -88,8 +56,7 @@ class Wire:
             StaleConnection: the kept connection that was used had been closed.
             OSError: no connection, or it broke. TimeoutError is one: no answer in time.
         """
-        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        head = f"{self._head}{lines}Content-Length: {len(body)}\r\n\r\n"
+        request = self._destination.request(headers, body)
         while self._taken >= self._connections_max:
             await self._turn()
         if self._is_closed:
@@ -98,7 +65,7 @@ class Wire:
         try:
             connection = self._kept() or await self._connect()
             try:
-                return await connection.ask(head.encode("latin-1") + body, self._read_timeout_s)
+                return await connection.ask(request, self._read_timeout_s)
             finally:
                 self._put_back(connection)
         finally:
@@ -137,16 +104,15 @@ class Wire:
             async with asyncio.timeout(self._connect_timeout_s):
                 transport, connection = await loop.create_connection(
                     _Connection,
-                    self._host,
-                    self._port,
+                    self._destination.host,
+                    self._destination.port,
                     ssl=self._trusted,
-                    server_hostname=self._host if self._trusted else None,
+                    server_hostname=self._destination.host if self._trusted else None,
                 )
         except ssl.SSLError:
             raise
         except OSError as error:
-            why = "no connection in time" if isinstance(error, TimeoutError) else str(error)
-            raise Unreachable(f"{self._host}:{self._port}: {why}") from error
+            raise self._destination.unreachable(error) from error
         if self._is_closed:
             connection.close()
             raise BrokenAnswer("the client has been closed")
@@ -176,17 +142,13 @@ class Wire:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection. The parser calls `on_...`, the event loop the rest."""
+    """One connection, as the event loop drives it."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._parser = HttpResponseParser(self)
+        self._reader = AnswerReader()
         self._answer: asyncio.Future[Reply] | None = None
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._chunks: list[bytes] = []
-        self._answers = 0
-        self._has_begun = False
         self._idle_since_s = self._loop.time()
 
     def is_usable(self) -> bool:
@@ -204,7 +166,7 @@ class _Connection(asyncio.Protocol):
             raise StaleConnection("the connection has been closed")
         answer: asyncio.Future[Reply] = self._loop.create_future()
         self._answer = answer
-        self._headers, self._chunks, self._has_begun = [], [], False
+        self._reader.expect()
         timer = self._loop.call_later(timeout_s, self._fail, TimeoutError("no answer in time"))
         self._transport.write(request)
         try:
@@ -229,46 +191,26 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """A piece of an answer."""
-        if self._answer is None:
+        if self._answer is None or self._answer.done():
+            # Nobody asked for it, so the connection can't be trusted any more.
             self.close()
             return
-        self._has_begun = True
         try:
-            self._parser.feed_data(data)
-        except HttpParserError as error:
-            self._fail(BrokenAnswer(f"no HTTP: {error}"))
+            reply = self._reader.feed(data)
+        except BrokenAnswer as error:
+            self._fail(error)
+            return
+        if reply is None:
+            return
+        self._idle_since_s = self._loop.time()
+        if not self._reader.keeps_alive and self._transport is not None:
+            self._transport.close()
+        self._answer.set_result(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self._transport = None
-        if self._answers and not self._has_begun:
-            self._fail(StaleConnection("the far end had closed the connection"))
-        elif isinstance(exc, OSError):
-            self._fail(exc)
-        else:
-            self._fail(BrokenAnswer("the far end closed the connection"))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """The parser has read a header."""
-        self._headers.append((name, value))
-
-    def on_body(self, body: bytes) -> None:
-        """The parser has read a piece of the body."""
-        self._chunks.append(body)
-
-    def on_message_complete(self) -> None:
-        """The parser has read an answer to its end."""
-        status = self._parser.get_status_code()
-        if status < 200:
-            self._headers, self._chunks = [], []
-            return
-        self._answers += 1
-        self._idle_since_s = self._loop.time()
-        if not self._parser.should_keep_alive() and self._transport is not None:
-            self._transport.close()
-        if self._answer is not None and not self._answer.done():
-            payload = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-            self._answer.set_result(Reply(status, self._headers, payload))
+        self._fail(self._reader.ended(exc))
 
     def _fail(self, error: Exception) -> None:
         if self._answer is not None and not self._answer.done():

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 from sqlalchemy import text
 
 from analytics_world import World
@@ -99,6 +101,29 @@ def test_raw_files_are_exported_and_a_recount_says_whether_it_is_equal(
     assert (code, "DIFFERENT" in out, "only raw" in out) == (Exit.FAILED, True, True)
     assert say("analytics", "rebuild")[0] == Exit.OK
     assert say("analytics", "rebuild", "--verify")[0] == Exit.OK
+
+
+def test_the_files_that_are_listed_hold_each_event_once_while_merged_ones_still_lie_there(
+    say: Say, database_url: str, aws: Clients, stack: str, tmp_path: Path
+) -> None:
+    """R71: a pattern would count twice for as long as readers of the old files are waited for."""
+    files = ("analytics", "files", "--tenant", "acme")
+    with_world(database_url, lambda world: world.seed())
+    assert say(*files)[2].startswith("Nothing has been exported")
+    for _ in range(4):
+        with_world(database_url, lambda world: world.send(world.event(event_id=str(uuid.uuid4()))))
+        say("sweep", "analytics")
+    bucket = f"{stack}-files"
+    lying = [one["Key"] for one in aws.s3.list_objects_v2(Bucket=bucket)["Contents"]]
+    (listed,) = json.loads(say(*files, "--json")[1])
+    assert (len(lying), listed["rows"]) == (5, 4)
+    key = listed["file"].removeprefix(f"s3://{bucket}/")
+    (tmp_path / "tenant=acme").mkdir()
+    aws.s3.download_file(bucket, key, str(tmp_path / "tenant=acme" / "0.parquet"))
+    table = say(*files, "--duckdb")[1].replace(listed["file"], f"{tmp_path}/tenant=acme/0.parquet")
+    assert duckdb.execute(f"SELECT tenant, count(*) FROM {table} GROUP BY 1").fetchall() == [
+        ("acme", 4)
+    ]
 
 
 def test_a_policy_is_shown_changed_checked_and_reset(say: Say, database_url: str) -> None:

@@ -111,6 +111,54 @@ async def test_a_report_is_a_page_a_table_and_a_document_with_rows_and_news(
     assert {line["section"] for line in lines} >= {"money", "recurring", "collection", "activity"}
 
 
+async def test_sales_are_told_day_by_day_and_stores_by_name_and_brand(
+    world: World, office: Office, superuser_database: Database
+) -> None:
+    """R74: as known at the report's instant; of the days before, only the sum."""
+    async with superuser_database.transaction() as connection:
+        for statement in (
+            "INSERT INTO business.brands VALUES ('acme', 'north', 'Nordlicht')",
+            "INSERT INTO business.stores VALUES ('acme', 's-1', 'north', 'Harbour')",
+        ):
+            await connection.execute(text(statement))
+    last_month = START - timedelta(days=3)
+    await world.send(world.event(last_month, amount_minor=500))
+    for day in (0, 0, 4):
+        at = START + timedelta(days=day)
+        world.clock.set(at)
+        await world.send(
+            *(world.event(at, customer_id=f"c-{n}", store_id="s-1") for n in range(5)),
+            *(world.event(at, customer_id=f"c-{n}", store_id="pop-up") for n in range(5)),
+        )
+    world.clock.set(APRIL)
+    bodies = await office.bodies(MARCH.model_copy(update={"as_of": APRIL}))
+    await world.send(world.event(START, amount_minor=99))
+
+    (sales,) = json.loads(bodies["json"])["sales"]
+    assert (sales["purchases"], sales["amount_minor"]) == (30, 30_000)
+    assert sales["previous_amount_minor"] == 500
+    sold = {day["day"]: (day["purchases"], day["amount_minor"]) for day in sales["days"]}
+    assert len(sold) == 31
+    assert {day: one for day, one in sold.items() if one[0]} == {
+        "2026-03-01": (20, 20_000),
+        "2026-03-05": (10, 10_000),
+    }
+    lines = list(csv.DictReader(io.StringIO(bodies["csv"].decode())))
+    of_days = [int(line["value"]) for line in lines if line["section"] == "sales" and line["day"]]
+    assert sum(of_days) == 30_000
+    stores = json.loads(bodies["json"])["customers"]["stores"]
+    assert [(one["store"], one["brand"]) for one in stores] == [
+        ("pop-up", ""),
+        ("Harbour", "Nordlicht"),
+    ]
+    page = bodies["html"].decode()
+    assert "300.00 EUR" in page
+    assert "+5900.0 % on February 2026" in page
+    assert "Harbour<small>Nordlicht</small>" in page
+    again = MARCH.model_copy(update={"as_of": APRIL, "request_no": 1})
+    assert await office.bodies(again) == bodies
+
+
 async def test_the_page_loads_nothing_runs_nothing_and_escapes_what_customers_typed(
     world: World, office: Office, superuser_database: Database
 ) -> None:
@@ -125,7 +173,9 @@ async def test_the_page_loads_nothing_runs_nothing_and_escapes_what_customers_ty
     assert b"<script" not in page
     assert b"&lt;script&gt;alert(1)" in page
     assert not re.search(rb"(?:src|href)=|url\(|@import", page)
-    assert b"<svg" in page
+    titles = re.findall(rb"<title>([^<]*)", page)
+    assert b"1 Mar: 119.60 EUR" in titles
+    assert all(title.startswith(b"&lt;") or b": " in title for title in titles), titles
 
 
 async def test_the_same_report_of_the_same_instant_is_the_same_bytes_for_ever(

@@ -1,9 +1,10 @@
 """The AWS JSON protocol: what is sent, what is tried again, and what errors become."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -11,9 +12,10 @@ from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import ClientError, CredentialRetrievalError, NoCredentialsError
 from botocore.parsers import ResponseParserError
 
-from billfleet_producers.lean.json_service import STALE_MAX, JsonService, Patience
+from billfleet_producers.lean.http1 import Reply, StaleConnection
+from billfleet_producers.lean.json_protocol import STALE_MAX, JsonProtocol, Patience
+from billfleet_producers.lean.json_service import BlockingJsonService, JsonService, Time
 from billfleet_producers.lean.sigv4 import Signer
-from billfleet_producers.lean.wire import Reply, StaleConnection
 from billfleet_workers.adapters.aws_errors import PASSING, Refused, translate
 from billfleet_workers.runtime.errors import Misconfigured, Unavailable
 
@@ -40,14 +42,14 @@ class ScriptedWire:
         self.sent: list[tuple[Mapping[str, str], bytes]] = []
         self.closed = 0
 
-    async def post(self, headers: Mapping[str, str], body: bytes) -> Reply:
+    def post(self, headers: Mapping[str, str], body: bytes) -> Reply:
         self.sent.append((headers, body))
         step = self._script.pop(0)
         if isinstance(step, Exception):
             raise step
         return step.reply
 
-    async def close(self) -> None:
+    def close(self) -> None:
         self.closed += 1
 
 
@@ -63,7 +65,7 @@ class StandingClock:
     def monotonic(self) -> float:
         return 0.0
 
-    async def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
 
 
@@ -73,7 +75,7 @@ class Keys:
     def __init__(self, error: Exception | None = None) -> None:
         self._error = error
 
-    async def get_frozen_credentials(self) -> ReadOnlyCredentials:
+    def get_frozen_credentials(self) -> ReadOnlyCredentials:
         if self._error:
             raise self._error
         return ReadOnlyCredentials("AKID", "secret", None)
@@ -83,34 +85,69 @@ NO_KEYS = Keys(RuntimeError("refreshed, and still expired"))
 HAS_KEYS = Keys()
 
 
-class Bench:
-    """A service on a scripted wire."""
+class Awaited:
+    """What blocks, behind the face of an event loop."""
 
-    def __init__(self, *script: Answer | Exception, keys: Keys | None = HAS_KEYS) -> None:
+    def __init__(self, blocking: Any) -> None:
+        self._blocking = blocking
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*arguments: Any) -> Any:
+            return getattr(self._blocking, name)(*arguments)
+
+        return call
+
+
+class Bench:
+    """A service of either kind on a scripted wire."""
+
+    def __init__(
+        self, kind: str, *script: Answer | Exception, keys: Keys | None = HAS_KEYS
+    ) -> None:
         self.wire = ScriptedWire(*script)
         self.clock = StandingClock()
         self.skews: list[float] = []
-        self.service = JsonService(
+        protocol = JsonProtocol(
             target_prefix="AmazonSQS",
             signer=Signer(service="sqs", region="us-east-1", url=URL),
-            credentials=keys,
-            wire=self.wire,
-            clock=self.clock,
+            now=self.clock.now,
             jitter=lambda: 0.5,
             patience=Patience(3, PASSING),
             on_skew=self.skews.append,
         )
+        self.service: Any
+        if kind == "blocking":
+            blocking = BlockingJsonService(
+                protocol, credentials=keys, wire=self.wire, clock=self.clock
+            )
+            self.service = Awaited(blocking)
+        else:
+            self.service = JsonService(
+                protocol,
+                credentials=Awaited(keys) if keys else None,
+                wire=Awaited(self.wire),
+                clock=cast("Time", Awaited(self.clock)),
+            )
 
     async def ask(self, **parameters: Any) -> Mapping[str, Any]:
-        return await self.service.call("ReceiveMessage", parameters)
+        found: Mapping[str, Any] = await self.service.call("ReceiveMessage", parameters)
+        return found
+
+
+Make = Callable[..., Bench]
+
+
+@pytest.fixture(params=["async", "blocking"])
+def make(request: pytest.FixtureRequest) -> Make:
+    return partial(Bench, request.param)
 
 
 def error(code: str, status: int = 400, **headers: str) -> Answer:
     return Answer({"__type": f"com.amazonaws.sqs#{code}", "message": "why"}, status, **headers)
 
 
-async def test_call_is_a_signed_post_of_its_parameters_and_returns_the_answer() -> None:
-    bench = Bench(Answer({"Messages": [{"Body": "é"}], "Failed": None}))
+async def test_call_is_a_signed_post_of_its_parameters_and_returns_the_answer(make: Make) -> None:
+    bench = make(Answer({"Messages": [{"Body": "é"}], "Failed": None}))
     assert await bench.ask(QueueUrl="u") == {"Messages": [{"Body": "é"}]}
     [(headers, body)] = bench.wire.sent
     assert orjson.loads(body) == {"QueueUrl": "u"}
@@ -119,27 +156,27 @@ async def test_call_is_a_signed_post_of_its_parameters_and_returns_the_answer() 
     assert headers["Authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKID/20260131/")
 
 
-async def test_connections_closed_while_idle_are_replaced_at_once() -> None:
-    bench = Bench(*[STALE] * STALE_MAX, Answer({"a": 1}))
+async def test_connections_closed_while_idle_are_replaced_at_once(make: Make) -> None:
+    bench = make(*[STALE] * STALE_MAX, Answer({"a": 1}))
     assert await bench.ask() == {"a": 1}
     assert bench.clock.slept == []
 
 
-async def test_far_end_that_closes_every_connection_is_an_error_at_last() -> None:
-    bench = Bench(*[STALE] * (STALE_MAX + 1))
+async def test_far_end_that_closes_every_connection_is_an_error_at_last(make: Make) -> None:
+    bench = make(*[STALE] * (STALE_MAX + 1))
     with pytest.raises(StaleConnection) as caught:
         await bench.ask()
     assert isinstance(translate("SQS", caught.value), Unavailable)
 
 
-async def test_silence_is_not_asked_again() -> None:
-    bench = Bench(TimeoutError("no answer in time"))
+async def test_silence_is_not_asked_again(make: Make) -> None:
+    bench = make(TimeoutError("no answer in time"))
     with pytest.raises(TimeoutError):
         await bench.ask()
 
 
-async def test_unreachable_service_is_tried_three_times_with_growing_pauses() -> None:
-    bench = Bench(REFUSED, REFUSED, REFUSED)
+async def test_unreachable_service_is_tried_three_times_with_growing_pauses(make: Make) -> None:
+    bench = make(REFUSED, REFUSED, REFUSED)
     with pytest.raises(ConnectionRefusedError):
         await bench.ask()
     assert bench.clock.slept == [0.5, 1.0]
@@ -149,21 +186,23 @@ async def test_unreachable_service_is_tried_three_times_with_growing_pauses() ->
     "passing",
     [error("RequestThrottled"), error("KmsThrottled"), Answer(b"<html>", 503), Answer(b"", 429)],
 )
-async def test_throttle_and_server_error_are_tried_again_after_a_pause(passing: Answer) -> None:
-    bench = Bench(passing, Answer({"a": 1}))
+async def test_throttle_and_server_error_are_tried_again_after_a_pause(
+    make: Make, passing: Answer
+) -> None:
+    bench = make(passing, Answer({"a": 1}))
     assert await bench.ask() == {"a": 1}
     assert bench.clock.slept == [0.5]
 
 
-async def test_last_attempts_error_is_the_calls_error() -> None:
-    bench = Bench(error("InternalError", 500), error("InternalError", 500), error("Late", 500))
+async def test_last_attempts_error_is_the_calls_error(make: Make) -> None:
+    bench = make(error("InternalError", 500), error("InternalError", 500), error("Late", 500))
     with pytest.raises(ClientError, match="Late"):
         await bench.ask()
     assert len(bench.wire.sent) == 3
 
 
-async def test_refusal_is_not_repeated_and_reads_like_botocores() -> None:
-    bench = Bench(error("ReceiptHandleIsInvalid"))
+async def test_refusal_is_not_repeated_and_reads_like_botocores(make: Make) -> None:
+    bench = make(error("ReceiptHandleIsInvalid"))
     with pytest.raises(ClientError) as caught:
         await bench.ask()
     refused = translate("SQS", caught.value)
@@ -173,9 +212,9 @@ async def test_refusal_is_not_repeated_and_reads_like_botocores() -> None:
     assert len(bench.wire.sent) == 1
 
 
-async def test_code_of_the_older_protocol_comes_first() -> None:
+async def test_code_of_the_older_protocol_comes_first(make: Make) -> None:
     older = "AWS.SimpleQueueService.NonExistentQueue;Sender"
-    bench = Bench(error("QueueDoesNotExist", x_amzn_query_error=older))
+    bench = make(error("QueueDoesNotExist", x_amzn_query_error=older))
     with pytest.raises(ClientError) as caught:
         await bench.ask()
     assert caught.value.response["Error"]["Code"] == "AWS.SimpleQueueService.NonExistentQueue"
@@ -183,17 +222,17 @@ async def test_code_of_the_older_protocol_comes_first() -> None:
 
 
 @pytest.mark.parametrize("page", [b"<html>welcome</html>", b"[]", b""])
-async def test_page_of_a_proxy_is_not_an_answer(page: bytes) -> None:
+async def test_page_of_a_proxy_is_not_an_answer(make: Make, page: bytes) -> None:
     answer = Answer(page)
     with pytest.raises(ResponseParserError) as caught:
-        await Bench(answer).ask()
+        await make(answer).ask()
     assert isinstance(translate("SQS", caught.value), Unavailable)
 
 
 @pytest.mark.parametrize("code", ["InvalidSignatureException", "SignatureDoesNotMatch"])
-async def test_clock_that_is_off_is_corrected_by_the_services_own(code: str) -> None:
+async def test_clock_that_is_off_is_corrected_by_the_services_own(make: Make, code: str) -> None:
     theirs = format_datetime(START.replace(hour=13), usegmt=True)
-    bench = Bench(error(code, 403, date=theirs), Answer(), Answer())
+    bench = make(error(code, 403, date=theirs), Answer(), Answer())
     await bench.ask()
     await bench.ask()
     assert bench.skews == [-3600.0]
@@ -202,34 +241,34 @@ async def test_clock_that_is_off_is_corrected_by_the_services_own(code: str) -> 
 
 
 @pytest.mark.parametrize("said", [None, "no date", format_datetime(START, usegmt=True)])
-async def test_wrong_secret_is_misconfigured_and_not_repeated(said: str | None) -> None:
+async def test_wrong_secret_is_misconfigured_and_not_repeated(make: Make, said: str | None) -> None:
     headers = {} if said is None else {"date": said}
-    bench = Bench(error("InvalidSignatureException", 403, **headers))
+    bench = make(error("InvalidSignatureException", 403, **headers))
     with pytest.raises(ClientError) as caught:
         await bench.ask()
     assert isinstance(translate("SQS", caught.value), Misconfigured)
     assert len(bench.wire.sent) == 1
 
 
-async def test_missing_credentials_are_misconfigured() -> None:
+async def test_missing_credentials_are_misconfigured(make: Make) -> None:
     with pytest.raises(NoCredentialsError):
-        await Bench(keys=None).ask()
+        await make(keys=None).ask()
 
 
-async def test_credentials_that_can_not_be_renewed_are_unavailable() -> None:
+async def test_credentials_that_can_not_be_renewed_are_unavailable(make: Make) -> None:
     with pytest.raises(CredentialRetrievalError) as caught:
-        await Bench(keys=NO_KEYS).ask()
+        await make(keys=NO_KEYS).ask()
     assert isinstance(translate("SQS", caught.value), Unavailable)
 
 
-async def test_text_that_is_no_unicode_goes_both_ways() -> None:
+async def test_text_that_is_no_unicode_goes_both_ways(make: Make) -> None:
     answer = Answer(b'{"Body": "\\ud800"}')
-    bench = Bench(answer)
+    bench = make(answer)
     assert await bench.ask(Body="\ud800") == {"Body": "\ud800"}
     assert bench.wire.sent[0][1] == b'{"Body": "\\ud800"}'
 
 
-async def test_closing_closes_the_session() -> None:
-    bench = Bench()
+async def test_closing_closes_the_session(make: Make) -> None:
+    bench = make()
     await bench.service.close()
     assert bench.wire.closed == 1

@@ -3,22 +3,19 @@
 import asyncio
 import ssl
 from collections.abc import Callable
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from aiobotocore.session import get_session
+from botocore.session import get_session
 
+from billfleet_producers.lean.blocking_opening import open_blocking_service
 from billfleet_producers.lean.client import LeanClient
-from billfleet_producers.lean.opening import (
-    LeanService,
-    Manner,
-    Place,
-    find_place,
-    open_service,
-    proxy_for,
-)
+from billfleet_producers.lean.opening import open_service
+from billfleet_producers.lean.places import LeanService, Manner, Place, find_place, proxy_for
 from billfleet_workers.runtime.clock import SystemClock
 from certificates import Certificates
 
@@ -93,19 +90,46 @@ def test_proxy_of_the_environment_holds_unless_the_host_is_excepted(
     assert proxy_for("http://127.0.0.1:4566") is None
 
 
-async def open_sqs(url: str, monkeypatch: pytest.MonkeyPatch) -> LeanClient | None:
+class AwaitedClient:
+    """A blocking client behind the async face."""
+
+    def __init__(self, client: LeanClient) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return partial(asyncio.to_thread, getattr(self._client, name))
+
+
+async def open_sqs(kind: str, url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     skews: list[float] = []
-    manner = Manner(user_agent="tests", clock=SystemClock(), on_skew=skews.append)
-    service = await open_service(
-        get_session(), "sqs", region="eu-central-1", endpoint_url=url, manner=manner
-    )
+    arguments: dict[str, Any] = {
+        "region": "eu-central-1",
+        "endpoint_url": url,
+        "manner": Manner(user_agent="tests", on_skew=skews.append),
+    }
+    if kind == "blocking":
+        blocking = open_blocking_service(get_session(), "sqs", clock=BlockingClock(), **arguments)
+        return AwaitedClient(LeanClient(blocking)) if blocking else None
+    service = await open_service(get_session(), "sqs", clock=SystemClock(), **arguments)
     return LeanClient(service) if service else None
 
 
+class BlockingClock:
+    def now(self) -> datetime:
+        return SystemClock().now()
+
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError(seconds)
+
+
+BOTH = pytest.mark.parametrize("kind", ["async", "blocking"])
+
+
+@BOTH
 async def test_certificates_are_those_of_the_configuration(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -117,11 +141,9 @@ async def test_certificates_are_those_of_the_configuration(
     made = Certificates.make(tmp_path, host="localhost")
     server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=made.server())
     url = f"https://localhost:{server.sockets[0].getsockname()[1]}"
-    untrusting = await open_sqs(url, monkeypatch)
+    untrusting = await open_sqs(kind, url, monkeypatch)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(made.authority))
-    trusting = await open_sqs(url, monkeypatch)
-    assert untrusting is not None
-    assert trusting is not None
+    trusting = await open_sqs(kind, url, monkeypatch)
     with pytest.raises(ssl.SSLCertVerificationError):
         await untrusting.get_queue_url(QueueName="q")
     assert await trusting.get_queue_url(QueueName="q") == {"QueueUrl": "u"}
@@ -131,10 +153,13 @@ async def test_certificates_are_those_of_the_configuration(
     await server.wait_closed()
 
 
-async def test_behind_a_proxy_there_is_no_lean_way(monkeypatch: pytest.MonkeyPatch) -> None:
+@BOTH
+async def test_behind_a_proxy_there_is_no_lean_way(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("https_proxy", "http://proxy:3128")
     monkeypatch.setenv("no_proxy", "")
-    assert await open_sqs("https://sqs.eu-central-1.amazonaws.com", monkeypatch) is None
+    assert await open_sqs(kind, "https://sqs.eu-central-1.amazonaws.com", monkeypatch) is None
 
 
 def test_only_operations_are_found_on_a_lean_client() -> None:

@@ -1,29 +1,55 @@
-"""Connections to AWS: kept, replaced, bounded, trusted; over a scripted far end on loopback."""
+"""Connections to AWS: kept, replaced, bounded, trusted; over a scripted far end on loopback.
+
+Both wires sit the same exam; what only one of them can do is at the end.
+"""
 
 import asyncio
+import os
+import socket
 import ssl
-from collections.abc import AsyncIterator
+import struct
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from billfleet_producers.lean.wire import BrokenAnswer, StaleConnection, Unreachable, Wire
+from billfleet_producers.lean.blocking_wire import BlockingWire
+from billfleet_producers.lean.http1 import BrokenAnswer, Reply, StaleConnection, Unreachable
+from billfleet_producers.lean.wire import Wire
 from certificates import Certificates
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+def answer(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+OK = answer(b"ok")
 HANG_UP = b""
+RESET = b"reset"
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    at_once = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+    writer.transport.abort()
 
 
 class FarEnd:
-    """Answers each request with the next step of its script; `HANG_UP` closes instead."""
+    """Answers each request with the next step of its script; `HANG_UP` closes instead.
 
-    def __init__(self, *script: bytes | list[bytes]) -> None:
+    When the script is over, a request is answered with its own body.
+    """
+
+    def __init__(self, *script: bytes | list[bytes], pace_s: float = 0) -> None:
         self._script = list(script)
+        self._pace_s = pace_s
         self.requests: list[bytes] = []
         self.connections = 0
         self.url = ""
         self.asked = asyncio.Event()
+        self.left = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -31,19 +57,46 @@ class FarEnd:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-                self.requests.append(head + await reader.readexactly(length))
+                body = await reader.readexactly(length)
+                self.requests.append(head + body)
                 self.asked.set()
-                step = self._script.pop(0) if self._script else OK
+                step = self._script.pop(0) if self._script else answer(body)
                 for piece in step if isinstance(step, list) else [step]:
                     if piece == HANG_UP:
                         return
+                    if piece == RESET:
+                        reset(writer)
+                        return
                     writer.write(piece)
                     await writer.drain()
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(self._pace_s)
         except (asyncio.IncompleteReadError, ConnectionError):
             return
         finally:
             writer.close()
+            self.left.set()
+
+
+class InThread:
+    """A blocking wire behind the async face."""
+
+    def __init__(self, blocking: BlockingWire) -> None:
+        self.blocking = blocking
+
+    async def post(self, headers: Mapping[str, str], body: bytes) -> Reply:
+        return await asyncio.to_thread(self.blocking.post, headers, body)
+
+    async def close(self) -> None:
+        self.blocking.close()
+
+
+AnyWire = Wire | InThread
+
+
+def make_wire(kind: str, url: str, **arguments: Any) -> AnyWire:
+    if kind == "blocking":
+        return InThread(BlockingWire(url, headers={"User-Agent": "tests"}, **arguments))
+    return Wire(url, headers={"User-Agent": "tests"}, **arguments)
 
 
 @asynccontextmanager
@@ -54,13 +107,15 @@ async def opened(
     serves: ssl.SSLContext | None = None,
     trusted: ssl.SSLContext | None = None,
     host: str = "127.0.0.1",
-) -> AsyncIterator[tuple[FarEnd, Wire]]:
-    far = FarEnd(*script)
+    kind: str = "async",
+    pace_s: float = 0,
+) -> AsyncIterator[tuple[FarEnd, AnyWire]]:
+    far = FarEnd(*script, pace_s=pace_s)
     server = await asyncio.start_server(far.serve, "127.0.0.1", 0, ssl=serves)
     port = server.sockets[0].getsockname()[1]
-    wire = Wire(
+    wire = make_wire(
+        kind,
         f"http{'s' if serves else ''}://{host}:{port}/",
-        headers={"User-Agent": "tests"},
         trusted=trusted,
         connections_max=connections_max,
         connect_timeout_s=5.0,
@@ -74,19 +129,24 @@ async def opened(
         await server.wait_closed()
 
 
-async def ask(wire: Wire, body: bytes = b"{}") -> bytes:
+BOTH = pytest.mark.parametrize("kind", ["async", "blocking"])
+
+
+async def ask(wire: AnyWire, body: bytes = b"ok") -> bytes:
     return (await wire.post({"X-Amz-Target": "T"}, body)).payload
 
 
-async def test_requests_share_a_connection_and_carry_their_headers() -> None:
-    async with opened() as (far, wire):
-        assert [await ask(wire, b"one"), await ask(wire, b"two")] == [b"ok", b"ok"]
+@BOTH
+async def test_requests_share_a_connection_and_carry_their_headers(kind: str) -> None:
+    async with opened(kind=kind) as (far, wire):
+        assert [await ask(wire, b"one"), await ask(wire, b"two")] == [b"one", b"two"]
     assert far.connections == 1
     assert far.requests[1] == (
         b"POST / HTTP/1.1\r\nUser-Agent: tests\r\nX-Amz-Target: T\r\nContent-Length: 3\r\n\r\ntwo"
     )
 
 
+@BOTH
 @pytest.mark.parametrize(
     "pieces",
     [
@@ -95,21 +155,23 @@ async def test_requests_share_a_connection_and_carry_their_headers() -> None:
         [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole"],
     ],
 )
-async def test_answer_in_pieces_is_read_to_its_end(pieces: list[bytes]) -> None:
-    async with opened(pieces) as (far, wire):
+async def test_answer_in_pieces_is_read_to_its_end(kind: str, pieces: list[bytes]) -> None:
+    async with opened(pieces, kind=kind) as (far, wire):
         assert [await ask(wire), await ask(wire)] == [b"whole", b"ok"]
     assert far.connections == 1
 
 
-async def test_status_and_headers_of_a_refusal_are_known() -> None:
+@BOTH
+async def test_status_and_headers_of_a_refusal_are_known(kind: str) -> None:
     refusal = b"HTTP/1.1 400 Bad\r\nX-Amzn-RequestId: r-1\r\nContent-Length: 0\r\n\r\n"
-    async with opened(refusal) as (_, wire):
+    async with opened(refusal, kind=kind) as (_, wire):
         reply = await wire.post({}, b"")
     assert (reply.status, reply.headers["x-amzn-requestid"], reply.payload) == (400, "r-1", b"")
 
 
-async def test_kept_connection_that_closes_on_a_request_is_told_apart() -> None:
-    async with opened(OK, HANG_UP) as (far, wire):
+@BOTH
+async def test_kept_connection_that_closes_on_a_request_is_told_apart(kind: str) -> None:
+    async with opened(OK, HANG_UP, kind=kind) as (far, wire):
         await ask(wire)
         with pytest.raises(StaleConnection):
             await ask(wire)
@@ -117,32 +179,125 @@ async def test_kept_connection_that_closes_on_a_request_is_told_apart() -> None:
     assert far.connections == 2
 
 
-async def test_new_connection_that_closes_is_an_error_like_any_other() -> None:
-    async with opened(HANG_UP) as (_, wire):
+@BOTH
+async def test_kept_connection_that_is_reset_on_a_request_is_told_apart(kind: str) -> None:
+    async with opened(OK, RESET, kind=kind) as (far, wire):
+        await ask(wire)
+        with pytest.raises(StaleConnection):
+            await ask(wire)
+        assert await ask(wire) == b"ok"
+    assert far.connections == 2
+
+
+@BOTH
+async def test_new_connection_that_is_reset_is_an_error_like_any_other(kind: str) -> None:
+    async with opened(RESET, kind=kind) as (_, wire):
+        with pytest.raises(ConnectionError) as caught:
+            await ask(wire)
+    assert not isinstance(caught.value, StaleConnection)
+
+
+@BOTH
+@pytest.mark.parametrize("end", [HANG_UP, RESET])
+async def test_kept_connection_that_ends_in_mid_answer_is_not_stale(kind: str, end: bytes) -> None:
+    async with opened(OK, [b"HTTP/1.1 200 OK\r\n", end], kind=kind) as (_, wire):
+        await ask(wire)
+        with pytest.raises(ConnectionError) as caught:
+            await ask(wire)
+    assert not isinstance(caught.value, StaleConnection)
+
+
+@BOTH
+async def test_new_connection_that_closes_is_an_error_like_any_other(kind: str) -> None:
+    async with opened(HANG_UP, kind=kind) as (_, wire):
         with pytest.raises(BrokenAnswer):
             await ask(wire)
 
 
+@BOTH
 @pytest.mark.parametrize("said", [b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 200 OK\r\nContent-Len"])
-async def test_what_is_no_whole_answer_is_broken(said: bytes) -> None:
-    async with opened([said, HANG_UP]) as (_, wire):
+async def test_what_is_no_whole_answer_is_broken(kind: str, said: bytes) -> None:
+    async with opened([said, HANG_UP], kind=kind) as (_, wire):
         with pytest.raises(BrokenAnswer):
             await ask(wire)
 
 
-async def test_connection_that_the_far_end_will_close_is_not_kept() -> None:
+@BOTH
+async def test_connection_that_the_far_end_will_close_is_not_kept(kind: str) -> None:
     last = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
-    async with opened(last) as (far, wire):
+    async with opened(last, kind=kind) as (far, wire):
         assert [await ask(wire), await ask(wire)] == [b"ok", b"ok"]
     assert far.connections == 2
 
 
-async def test_silence_ends_and_its_connection_is_not_used_again() -> None:
-    async with opened([b"HTTP/1.1 200 OK\r\n"], read_timeout_s=0.05) as (far, wire):
+@BOTH
+async def test_silence_ends_and_its_connection_is_not_used_again(kind: str) -> None:
+    async with opened([b"HTTP/1.1 200 OK\r\n"], read_timeout_s=0.05, kind=kind) as (far, wire):
         with pytest.raises(TimeoutError):
             await ask(wire)
         assert await ask(wire) == b"ok"
     assert far.connections == 2
+
+
+@BOTH
+async def test_answer_that_drips_ends_at_the_same_deadline_as_silence(kind: str) -> None:
+    drips = [bytes([byte]) for byte in OK]
+    async with opened(drips, read_timeout_s=0.05, pace_s=0.01, kind=kind) as (far, wire):
+        with pytest.raises(TimeoutError, match="no answer in time"):
+            await ask(wire)
+        await far.left.wait()
+    assert far.connections == 1
+
+
+STRAY = answer(b"stray")
+
+
+@BOTH
+@pytest.mark.parametrize("step", [[OK + STRAY], [OK, STRAY, HANG_UP]])
+async def test_answer_that_nobody_asked_for_is_nobodys(kind: str, step: list[bytes]) -> None:
+    async with opened(step, kind=kind) as (far, wire):
+        assert await ask(wire) == b"ok"
+        if HANG_UP in step:
+            await far.left.wait()
+            for _ in range(10):
+                await asyncio.sleep(0)
+        assert await ask(wire, b"mine") == b"mine"
+    assert far.connections == 2
+
+
+@BOTH
+async def test_everybody_gets_the_answer_of_their_own_request(kind: str) -> None:
+    async with opened(kind=kind) as (_, wire):
+        bodies = [f"number {number}".encode() for number in range(40)]
+        assert await asyncio.gather(*(ask(wire, body) for body in bodies)) == bodies
+
+
+@BOTH
+async def test_connection_that_was_closed_while_idle_is_replaced(kind: str) -> None:
+    async with opened([OK, HANG_UP], kind=kind) as (far, wire):
+        await ask(wire)
+        await far.left.wait()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert await ask(wire, b"mine") == b"mine"
+    assert far.connections == 2
+
+
+async def test_forked_process_opens_connections_of_its_own() -> None:
+    async with opened(kind="blocking") as (far, wire):
+        await ask(wire)
+        assert isinstance(wire, InThread)
+        status = await asyncio.to_thread(_ask_in_a_fork, wire)
+        assert await ask(wire) == b"ok"
+    assert (status, far.connections) == (0, 2)
+
+
+def _ask_in_a_fork(wire: InThread) -> int:
+    pid = os.fork()
+    if pid == 0:
+        is_answered = wire.blocking.post({}, b"mine").payload == b"mine"
+        os._exit(0 if is_answered else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 async def test_nobody_gets_the_answer_of_a_request_that_was_given_up() -> None:
@@ -188,8 +343,9 @@ async def test_closing_ends_what_is_under_way() -> None:
     assert isinstance(ends[2], BrokenAnswer)
 
 
-async def test_after_closing_nothing_is_opened() -> None:
-    async with opened() as (far, wire):
+@BOTH
+async def test_after_closing_nothing_is_opened(kind: str) -> None:
+    async with opened(kind=kind) as (far, wire):
         await ask(wire)
         await wire.close()
         with pytest.raises(ConnectionError):
@@ -197,10 +353,11 @@ async def test_after_closing_nothing_is_opened() -> None:
     assert far.connections == 1
 
 
-async def test_nobody_listening_is_named_by_its_address() -> None:
-    fresh = Wire(
+@BOTH
+async def test_nobody_listening_is_named_by_its_address(kind: str) -> None:
+    fresh = make_wire(
+        kind,
         "http://127.0.0.1:1/",
-        headers={},
         trusted=None,
         connections_max=1,
         connect_timeout_s=5.0,
@@ -210,18 +367,28 @@ async def test_nobody_listening_is_named_by_its_address() -> None:
         await ask(fresh)
 
 
-async def test_tls_with_a_certificate_that_we_trust(tmp_path: Path) -> None:
+@BOTH
+async def test_tls_with_a_certificate_that_we_trust(kind: str, tmp_path: Path) -> None:
     made = Certificates.make(tmp_path, host="localhost")
-    async with opened(serves=made.server(), trusted=made.client(), host="localhost") as (far, wire):
+    async with opened(serves=made.server(), trusted=made.client(), host="localhost", kind=kind) as (
+        far,
+        wire,
+    ):
         assert [await ask(wire), await ask(wire)] == [b"ok", b"ok"]
     assert far.connections == 1
 
 
+@BOTH
 @pytest.mark.parametrize("why", ["unknown", "other host"])
-async def test_tls_with_a_certificate_that_we_do_not_trust(tmp_path: Path, why: str) -> None:
+async def test_tls_with_a_certificate_that_we_do_not_trust(
+    kind: str, tmp_path: Path, why: str
+) -> None:
     made = Certificates.make(tmp_path, host="localhost" if why == "unknown" else "elsewhere.test")
     trusted = ssl.create_default_context() if why == "unknown" else made.client()
-    async with opened(serves=made.server(), trusted=trusted, host="localhost") as (far, wire):
+    async with opened(serves=made.server(), trusted=trusted, host="localhost", kind=kind) as (
+        far,
+        wire,
+    ):
         with pytest.raises(ssl.SSLCertVerificationError):
             await ask(wire)
     assert far.requests == []

@@ -24,7 +24,7 @@ from billfleet_workers.handlers.loyalty_points import (
     sweep_warnings,
 )
 from billfleet_workers.handlers.loyalty_view import RebuildReport, rebuild
-from billfleet_workers.main.shared import SOURCE, open_aws_clients, open_database
+from billfleet_workers.main.shared import SOURCE, open_aws_clients, opened_database
 from billfleet_workers.runtime.clock import SystemClock
 from billfleet_workers.runtime.ports.audit import AuditEntry
 from billfleet_workers.settings import Settings
@@ -57,8 +57,7 @@ async def sweep_loyalty_expiry(
     Raises:
         billfleet_workers.runtime.errors.Unavailable: the database does not answer, or refuses us.
     """
-    database = open_database(settings)
-    try:
+    async with opened_database(settings) as database:
         return await sweep_expiry(
             database,
             SystemClock(),
@@ -67,8 +66,6 @@ async def sweep_loyalty_expiry(
             source=f"{SOURCE}/sweep",
             progress=progress,
         )
-    finally:
-        await database.close()
 
 
 async def sweep_loyalty_warnings(
@@ -83,8 +80,7 @@ async def sweep_loyalty_warnings(
     Raises:
         billfleet_workers.runtime.errors.Unavailable: the database does not answer, or refuses us.
     """
-    database = open_database(settings)
-    try:
+    async with opened_database(settings) as database:
         return await sweep_warnings(
             database,
             SystemClock(),
@@ -93,8 +89,6 @@ async def sweep_loyalty_warnings(
             source=f"{SOURCE}/sweep",
             progress=progress,
         )
-    finally:
-        await database.close()
 
 
 async def rebuild_loyalty_view(
@@ -111,9 +105,8 @@ async def rebuild_loyalty_view(
         billfleet_workers.runtime.errors.Misconfigured: the table or a permission is missing.
     """
     clock = SystemClock()
-    database = open_database(settings)
     clients = open_aws_clients(settings, clock)
-    try:
+    async with opened_database(settings) as database:
         view = await DynamoTransactionView.open(clients, stack=settings.stack, clock=clock)
         try:
             return await rebuild(
@@ -127,8 +120,6 @@ async def rebuild_loyalty_view(
             )
         finally:
             await view.close()
-    finally:
-        await database.close()
 
 
 async def refused_transactions(

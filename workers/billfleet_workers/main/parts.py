@@ -72,6 +72,7 @@ def open_desk(shared: Shared, name: str, source: Queue, handlers: Handlers) -> D
         fifo=spec.fifo,
         decode=decoder_of(spec.form),
         tenant_max=settings.tenant_in_flight_max,
+        gather_s=worker.gather_s,
     )
 
 

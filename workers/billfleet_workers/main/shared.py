@@ -156,6 +156,16 @@ def open_database(settings: Settings) -> Database:
     )
 
 
+@asynccontextmanager
+async def opened_database(settings: Settings) -> AsyncIterator[Database]:
+    """The same for as long as a sweep or a command takes."""
+    database = open_database(settings)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
 def _open_gateway(settings: Settings) -> PaymentGateway:
     if settings.gateway == "log":
         return LogGateway()

@@ -11,7 +11,7 @@ from billfleet_producers import Producer
 from billfleet_workers.handlers import rebill
 from billfleet_workers.handlers.rebill import CollectReport, HorizonExceeded, SweepReport
 from billfleet_workers.main.fleet_workers.rebill import rebill_limits
-from billfleet_workers.main.shared import SOURCE, open_database
+from billfleet_workers.main.shared import SOURCE, opened_database
 from billfleet_workers.runtime.clock import SystemClock
 from billfleet_workers.settings import Settings
 
@@ -33,21 +33,17 @@ async def sweep_rebill(
         billfleet_db.errors.DatabaseError: the database does not answer, or refuses us.
         billfleet_producers.ProducerError: the queue is missing or can't be reached.
     """
-    database = open_database(settings)
-    try:
-        async with _producer(settings) as producer:
-            return await rebill.sweep_rebill(
-                database,
-                producer,
-                SystemClock(),
-                as_of=as_of,
-                tenant=tenant,
-                limits=rebill_limits(settings),
-                dry_run=dry_run,
-                progress=progress,
-            )
-    finally:
-        await database.close()
+    async with opened_database(settings) as database, _producer(settings) as producer:
+        return await rebill.sweep_rebill(
+            database,
+            producer,
+            SystemClock(),
+            as_of=as_of,
+            tenant=tenant,
+            limits=rebill_limits(settings),
+            dry_run=dry_run,
+            progress=progress,
+        )
 
 
 async def sweep_collect(
@@ -63,14 +59,10 @@ async def sweep_collect(
         billfleet_db.errors.DatabaseError: the database does not answer, or refuses us.
         billfleet_producers.ProducerError: the queue is missing or can't be reached.
     """
-    database = open_database(settings)
-    try:
-        async with _producer(settings) as producer:
-            return await rebill.sweep_collect(
-                database, producer, SystemClock(), tenant=tenant, dry_run=dry_run, progress=progress
-            )
-    finally:
-        await database.close()
+    async with opened_database(settings) as database, _producer(settings) as producer:
+        return await rebill.sweep_collect(
+            database, producer, SystemClock(), tenant=tenant, dry_run=dry_run, progress=progress
+        )
 
 
 def _producer(settings: Settings) -> Producer:

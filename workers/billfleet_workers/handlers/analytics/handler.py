@@ -68,10 +68,10 @@ class AnalyticsHandler:
     ) -> list[str | Exception]:
         """What became of each: `counted`, `duplicate`, a reason of quarantine, or an error."""
         tenants = {event.tenant_id for event in events}
-        counting = await analytics.books.counting_of(connection, tenants)
-        rules = {one: _rules(counting.get(one), one) for one in tenants}
         now = self._clock.now()
         stored_at = await analytics.books.open_for_storing(connection, now)
+        counting = await analytics.books.counting_from(connection, tenants, stored_at)
+        rules = {one: _rules(counting.get(one), one) for one in tenants}
         customers = await _customers(connection, events)
         results: list[str | Exception] = []
         rows: list[NewEvent | None] = []

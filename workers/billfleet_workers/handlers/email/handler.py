@@ -101,7 +101,7 @@ class EmailHandler:
             if left_s <= 0 or not await ports.turns.take(tenant, left_s):
                 raise Transient(
                     f"no turn at the mail service in {self._policy.patience_s:.0f} s",
-                    retry_after_s=self._policy.back_in_s,
+                    retry_after_s=self._policy.back_after_s(work.receive_count),
                 )
             prepared = await self._room.hand_over(plan, work)
             if isinstance(prepared, Settled):

@@ -30,6 +30,8 @@ from billfleet_workers.runtime.ports.metrics import Metrics
 TRIES_MAX: Final = 8
 """An export that was begun so often and never ended is given up, with its last reason."""
 TURN_S_MAX: Final = 30.0
+SOON_RECEIVES: Final = 20
+"""So often it looks soon whether its turn has come; later it stands behind exports of hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class ExportHandler:
                 await self._announce(connection, work, _failed(event, None))
         if isinstance(answer, Busy):
             wait_s = (answer.until - now).total_seconds()
-            raise Transient(answer.reason, retry_after_s=min(max(wait_s, 1.0), TURN_S_MAX))
+            raise Transient(answer.reason, retry_after_s=turn_in_s(wait_s, work.receive_count))
         return answer
 
     async def _make(self, work: Work, event: ExportRequested, making: ExportRun) -> Finished:
@@ -211,6 +213,13 @@ class ExportHandler:
             traceparent=work.envelope.traceparent,
         )
         await outbox.add(connection, [row])
+
+
+def turn_in_s(wait_s: float, receives: int) -> float:
+    """When an export looks again; the queue's longest wait bounds it."""
+    if receives < SOON_RECEIVES:
+        return min(max(wait_s, 1.0), TURN_S_MAX)
+    return TURN_S_MAX * 2.0 ** min(receives // SOON_RECEIVES, 10)
 
 
 def _select(export: Export) -> Selection:

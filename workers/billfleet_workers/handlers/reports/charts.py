@@ -28,10 +28,27 @@ Bar = tuple[str, float, str]
 def bars_over_time(
     name: str, series: Sequence[tuple[str, Sequence[Bar]]], *, shown: Callable[[float], str]
 ) -> str:
-    """Upright bars, one group per day; `shown` spells the values of the axis."""
+    """Upright bars, one group per day; `shown` spells the values of the axis.
+
+    Drawn twice: wide, and narrow for a phone, on which the letters of a wide one are too small.
+    """
+    wide = _over_time(name, series, shown, width=860, labels_max=LABELS_MAX, kind="over-time")
+    narrow = _over_time(name, series, shown, width=380, labels_max=4, kind="over-time narrow")
+    return wide + narrow
+
+
+def _over_time(
+    name: str,
+    series: Sequence[tuple[str, Sequence[Bar]]],
+    shown: Callable[[float], str],
+    *,
+    width: int,
+    labels_max: int,
+    kind: str,
+) -> str:
     chart = _pygal().Bar(
         style=_style(BLUE, TEAL),
-        **_frame(width=860, height=260),
+        **_frame(width=width, height=260),
         show_legend=len(series) > 1,
         legend_at_bottom=True,
         legend_at_bottom_columns=len(series),
@@ -44,13 +61,13 @@ def bars_over_time(
         range=_range(value for _, bars in series for _, value, _ in bars),
     )
     days = [day for day, _, _ in series[0][1]]
-    step = -(-len(days) // LABELS_MAX)
+    step = -(-len(days) // labels_max)
     chart.x_labels = days
     chart.x_labels_major = days[::step]
     chart.show_minor_x_labels = False
     for title, bars in series:
         chart.add(title, [{"value": value, "label": f"{day}: {said}"} for day, value, said in bars])
-    return _drawn(chart, name, kind="over-time")
+    return _drawn(chart, name, kind=kind)
 
 
 def bars_beside_names(name: str, bars: Sequence[Bar], *, colours: Sequence[str] = ()) -> str:
@@ -59,7 +76,7 @@ def bars_beside_names(name: str, bars: Sequence[Bar], *, colours: Sequence[str] 
     upwards = list(zip(bars, colours or [BLUE] * len(bars), strict=True))[::-1]
     chart = _pygal().HorizontalBar(
         style=_style(BLUE),
-        **_frame(width=480, height=24 + 30 * len(bars)),
+        **_frame(width=400, height=24 + 30 * len(bars)),
         show_legend=False,
         show_y_labels=True,
         show_x_labels=False,
@@ -160,9 +177,12 @@ def _drawn(chart: Any, name: str, *, kind: str) -> str:
 
 
 def _tidy(parent: Element, child: Element) -> None:
-    """No comment, no script, no positions for scripts; what describes a bar becomes its title."""
+    """No comment, no script, no positions for scripts; what describes a bar becomes its title.
+
+    The titles that pygal gives itself go: they are its own name, and raw values of the axes.
+    """
     is_comment = callable(child.tag)
-    if is_comment or child.tag == "script" or _is_for_scripts(child):
+    if is_comment or child.tag in ("script", "title") or _is_for_scripts(child):
         parent.remove(child)
     elif child.tag == "desc":
         child.tag = "title"

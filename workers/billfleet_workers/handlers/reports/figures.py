@@ -33,6 +33,7 @@ from billfleet_workers.handlers.reports.periods import (
     name_of,
 )
 from billfleet_workers.handlers.reports.privacy import hidden
+from billfleet_workers.handlers.reports.sales import Days, Sales, sales_of
 
 COHORT_MONTHS: Final = 12
 
@@ -103,6 +104,7 @@ class BusinessReport:
 
     wanted: Wanted
     currencies: Sequence[CurrencyFigures]
+    sales: Sequence[Sales]
     points: Sequence[PointsFigures]
     activities: Sequence[Activity]
     insights: Insights
@@ -114,6 +116,7 @@ async def gather(connection: AsyncConnection, wanted: Wanted) -> BusinessReport:
     return BusinessReport(
         wanted,
         await _currencies(connection, wanted, span),
+        await _sales(connection, wanted),
         await analytics.business.points(connection, span),
         await activities(
             connection,
@@ -123,6 +126,18 @@ async def gather(connection: AsyncConnection, wanted: Wanted) -> BusinessReport:
             as_of=wanted.as_of,
         ),
         await _insights(connection, wanted),
+    )
+
+
+async def _sales(connection: AsyncConnection, wanted: Wanted) -> list[Sales]:
+    previous = before(wanted.period, wanted.first_day)
+    return await sales_of(
+        connection,
+        wanted.tenant.tenant_id,
+        purchase=wanted.policy.purchase,
+        days=Days(wanted.first_day, wanted.last_day),
+        previous=Days(previous, last_day_of(wanted.period, previous)),
+        as_of=wanted.as_of,
     )
 
 

@@ -113,9 +113,10 @@ class ReportMaker:
         async with transaction(self._database) as connection:
             await analytics.see_tenant(connection, tenant_id)
             tenant = await tenants.get_tenant(connection, tenant_id)
-            counting = (await analytics.books.counting_of(connection, [tenant_id])).get(tenant_id)
-        if tenant is None or counting is None:
+            known = await analytics.books.counting_of(connection, [tenant_id], at=as_of)
+        if tenant is None or tenant_id not in known:
             raise Permanent(f"there is no tenant {tenant_id}")
+        counting = known[tenant_id]
         try:
             policy = policy_of(counting.policy)
         except ValueError as error:

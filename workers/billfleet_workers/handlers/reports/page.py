@@ -20,6 +20,7 @@ from billfleet_workers.handlers.reports.charts import (
 )
 from billfleet_workers.handlers.reports.figures import BusinessReport, CurrencyFigures
 from billfleet_workers.handlers.reports.periods import ONE_DAY, before, name_of
+from billfleet_workers.handlers.reports.sales import Sales
 from billfleet_workers.money import exponent, format_minor
 
 EXACT_CUSTOMERS_MAX: Final = 100
@@ -66,6 +67,8 @@ def _words(report: BusinessReport) -> dict[str, Any]:
         "is_over": wanted.as_of >= day_start(wanted.last_day + ONE_DAY, wanted.time_zone),
         "as_of": _instant(wanted.as_of, wanted.time_zone),
         "previous_name": name_of(wanted.period, before(wanted.period, wanted.first_day)),
+        "sold": [_sold(one, report) for one in report.sales],
+        "shows_brands": any(one.brand_id for one in report.insights.stores),
         "moneys": [_money(one) for one in report.currencies],
         "activities": report.activities,
         "customers_error": CUSTOMERS_ERROR,
@@ -79,24 +82,58 @@ def _words(report: BusinessReport) -> dict[str, Any]:
     }
 
 
+def _sold(one: Sales, report: BusinessReport) -> dict[str, Any]:
+    bought = [
+        each
+        for each in report.activities
+        if (each.name, each.currency) == (report.wanted.policy.purchase, one.currency)
+    ]
+    return {
+        "said": one,
+        "currency": one.currency,
+        "change": _change(one.previous_amount_minor, one.amount_minor),
+        "bought": bought[0] if bought else None,
+        "chart": _sales_chart(one) if len(one.days) > 1 else None,
+    }
+
+
+def _sales_chart(one: Sales) -> str:
+    bars = [
+        (
+            f"{each.day.day} {each.day:%b}",
+            float(each.amount_minor),
+            format_minor(each.amount_minor, one.currency),
+        )
+        for each in one.days
+    ]
+    scale = 10 ** exponent(one.currency)
+    name = f"Sales by day in {one.currency}"
+    return bars_over_time(name, [("Sales", bars)], shown=lambda value: f"{value / scale:,.0f}")
+
+
+def _change(before_minor: int, now_minor: int) -> float | None:
+    return (now_minor - before_minor) / before_minor if before_minor > 0 else None
+
+
 def _money(one: CurrencyFigures) -> dict[str, Any]:
-    change = None
-    if one.previous_revenue_minor > 0:
-        change = (one.revenue_minor - one.previous_revenue_minor) / one.previous_revenue_minor
     collection = one.collection
     return {
         "said": one,
         "currency": one.currency,
-        "change": change,
+        "change": _change(one.previous_revenue_minor, one.revenue_minor),
         "collection_rate": _share(collection.paid_minor, collection.charged_minor)
         if collection
         else None,
         "recovery_rate": _share(collection.recovered_minor, collection.declined_minor)
         if collection
         else None,
-        "chart": _money_chart(one) if len(one.days) > 1 else None,
+        "chart": _money_chart(one) if len(one.days) > 1 and _has_moved(one) else None,
         "movement_chart": _movement_chart(one),
     }
+
+
+def _has_moved(one: CurrencyFigures) -> bool:
+    return any(day.revenue_minor or day.collected_minor for day in one.days)
 
 
 def _money_chart(one: CurrencyFigures) -> str:

@@ -31,6 +31,7 @@ def to_json(report: BusinessReport) -> bytes:
         "as_of": wanted.as_of,
         "groups_below_are_hidden": wanted.policy.group_min,
         "currencies": [asdict(one) for one in report.currencies],
+        "sales": [asdict(one) for one in report.sales],
         "points": [asdict(one) for one in report.points],
         "activities": [asdict(one) for one in report.activities],
         "customers": asdict(report.insights),
@@ -58,11 +59,20 @@ def _lines(report: BusinessReport) -> Iterator[Line]:
         for section, one in (("recurring", money.movement), ("collection", money.collection)):
             if one is not None:
                 yield from _each(section, "", asdict(one), money.currency)
+    yield from _sales(report)
     for points in report.points:
         yield from _each("points", points.programme_id, asdict(points), "")
     for activity in report.activities:
         yield from _each("activity", activity.name, asdict(activity), activity.currency)
     yield from _customers(report)
+
+
+def _sales(report: BusinessReport) -> Iterator[Line]:
+    for sales in report.sales:
+        yield from _each("sales", "", asdict(sales), sales.currency)
+        for sold in sales.days:
+            value = str(sold.amount_minor)
+            yield "sales", "", sold.day.isoformat(), "amount_minor", value, sales.currency
 
 
 def _customers(report: BusinessReport) -> Iterator[Line]:

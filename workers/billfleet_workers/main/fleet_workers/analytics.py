@@ -16,5 +16,5 @@ async def _open(shared: Shared) -> Handlers:
 
 
 WORKER: Final = WorkerSpec(
-    "analytics", "counts tracked events and the fleet's own facts, each once", _open
+    "analytics", "counts tracked events and the fleet's own facts, each once", _open, gather_s=0.1
 )

@@ -20,6 +20,8 @@ class WorkerSpec:
 
     `permissions` is what its handlers may do on AWS, beyond reading their queue and claiming.
     `in_flight_max` is for one whose messages are heavy: a process takes no more of them.
+    `gather_s` is for one whose handler takes many at once and that nobody waits for: so long its
+    messages wait for more.
     """
 
     name: str
@@ -27,3 +29,4 @@ class WorkerSpec:
     open: Callable[[Shared], Awaitable[Handlers]]
     permissions: Permissions = ()
     in_flight_max: int | None = None
+    gather_s: float = 0.02
