@@ -189,6 +189,7 @@ async def count_through_sqs(bench: Bench) -> None:
         await _until_counted(bench, worker, sender, log)
         bench.result.seconds = time.perf_counter() - started
         bench.note_cpu(meter.stop())
+        _say("all are counted; second copies may still be in the queue")
         backlog = Backlog(bench.stack.stack)
         while backlog.depth():  # noqa: ASYNC110 - the worker is another process
             await asyncio.sleep(LOOK_EVERY_S)
@@ -272,8 +273,8 @@ async def export_all(bench: Bench, database: Database) -> None:
                 database, objects, clock, SilentMetrics(), page_events=PAGE_EVENTS
             )
             _say(f"{exported:,} exported")
-        while await compact(database, objects, clock):
-            pass
+        while merged := await compact(database, objects, clock):
+            _say(f"{merged:,} files merged")
         bench.result.export_s = time.perf_counter() - started
         async with database.transaction() as connection:
             await analytics.see_tenant(connection, analytics.ALL_TENANTS)
