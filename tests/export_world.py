@@ -166,9 +166,10 @@ class ExportWorld:
         return found
 
     def only_object(self) -> StoredObject:
-        """The one object of the store in memory."""
-        (stored,) = self.memory.objects.values()
-        return stored
+        """The one file in memory; its manifest lies beside it."""
+        keys = [key for key in self.memory.objects if not key.endswith(".manifest.json")]
+        (key,) = keys
+        return self.memory.objects[key]
 
     async def facts(self) -> list[object]:
         """What left through the outbox, in order."""

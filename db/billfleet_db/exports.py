@@ -152,6 +152,11 @@ _CANCEL = text("""
 """)
 
 
+def manifest_key(object_key: str) -> str:
+    """Where the manifest of a file lies, so that the file can be checked without this database."""
+    return f"{object_key}.manifest.json"
+
+
 async def request(connection: AsyncConnection, export: NewExport) -> bool:
     """Record what is asked for; False when this export was asked for before."""
     values = {name: getattr(export, name) for name in NewExport.__dataclass_fields__}

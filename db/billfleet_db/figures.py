@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-_BACKLOG = text("""
+# An outcome that the gateway never told, or a request that it refused as invalid.
+_FOR_A_HUMAN = """
+      (SELECT count(*) FROM billing.attempts WHERE state = 'unknown' AND next_check_at IS NULL)
+      + (SELECT count(*) FROM billing.bills
+          WHERE state = 'open' AND collection_note = 'refused_request')
+"""
+_BACKLOG = text(f"""
     SELECT
       (SELECT count(*) FROM fleet.outbox WHERE sent_at IS NULL) AS outbox_unsent,
       (SELECT CAST(extract(epoch FROM now() - min(created_at)) AS float8)
@@ -18,12 +24,10 @@ _BACKLOG = text("""
           AND rebilling_date <= CAST(now() AT TIME ZONE time_zone AS date)) AS accounts_due,
       (SELECT count(*) FROM billing.accounts WHERE parked_at IS NOT NULL) AS accounts_parked,
       (SELECT count(*) FROM billing.attempts WHERE state = 'unknown') AS attempts_unknown,
-      (SELECT count(*) FROM billing.attempts WHERE state = 'unknown' AND next_check_at IS NULL)
-        AS attempts_for_a_human
+      {_FOR_A_HUMAN} AS attempts_for_a_human
 """)
-_CALLS = text("""
-    SELECT (SELECT count(*) FROM billing.attempts WHERE state = 'unknown' AND next_check_at IS NULL)
-             AS attempts_for_a_human,
+_CALLS = text(f"""
+    SELECT {_FOR_A_HUMAN} AS attempts_for_a_human,
            (SELECT count(*) FROM billing.accounts WHERE parked_at IS NOT NULL) AS accounts_parked
 """)
 _BOOKS = text("""

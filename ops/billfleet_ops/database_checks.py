@@ -124,8 +124,14 @@ async def _waiting(connection: AsyncConnection) -> list[Finding]:
         what = f"{waits.outbox_unsent} events wait to be sent, the oldest for {duration(age_s)}"
         findings.append(doubtful("outbox", what, f"The relay is behind: {Runbook.OUTBOX_GROWING}"))
     if waits.attempts_for_a_human:
-        what = f"{waits.attempts_for_a_human} with an outcome that the gateway never told"
-        remedy = f"`billfleet payments unresolved` lists them: {Runbook.ATTEMPTS_FOR_A_HUMAN}"
+        what = (
+            f"{waits.attempts_for_a_human} with an outcome that the gateway never told, or a "
+            "request that it refused"
+        )
+        remedy = (
+            "`billfleet payments unresolved`, or `payments retry --tenant T --dry-run`, lists "
+            f"them: {Runbook.ATTEMPTS_FOR_A_HUMAN}"
+        )
         findings.append(doubtful("payment attempts", what, remedy))
     if waits.accounts_parked:
         what = f"{waits.accounts_parked} are parked, and not billed until somebody unparks them"

@@ -5,6 +5,7 @@ there when it is whole and right, so that nobody opens half of one.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import IO
 
 from botocore.exceptions import ClientError
 
-from billfleet_db.exports import Export
+from billfleet_db.exports import Export, manifest_key
 from billfleet_ops.clients import Clients, aws_errors_mapped
 from billfleet_ops.errors import OpsError, Refused, file_errors_mapped
 
@@ -47,20 +48,30 @@ def must_be_open(export: Export) -> None:
         )
 
 
-def stored(clients: Clients, bucket: str, export: Export) -> Iterator[bytes]:
-    """The bytes of the export's object."""
+def stored(clients: Clients, bucket: str, key: str) -> Iterator[bytes]:
+    """The bytes of an object."""
     with aws_errors_mapped(clients):
         try:
-            answer = clients.s3.get_object(Bucket=bucket, Key=str(export.object_key))
+            answer = clients.s3.get_object(Bucket=bucket, Key=key)
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") not in {"NoSuchKey", "NoSuchBucket"}:
                 raise
             raise OpsError(
                 "The file is not in the object store any more",
-                where=f"{bucket}/{export.object_key}",
+                where=f"{bucket}/{key}",
                 remedy="Ask for the export again, and look at the bucket's lifecycle rules.",
             ) from None
         yield from answer["Body"].iter_chunks(CHUNK_BYTES)
+
+
+def manifest_differences(clients: Clients, bucket: str, export: Export) -> list[str]:
+    """What is not right with the manifest that lies beside the object."""
+    pieces = stored(clients, bucket, manifest_key(str(export.object_key)))
+    try:
+        beside = json.loads(b"".join(pieces))
+    except ValueError:
+        return ["the manifest beside it can't be read"]
+    return [] if beside == export.manifest else ["the manifest beside it is another one"]
 
 
 def read_file(path: Path) -> Iterator[bytes]:

@@ -103,7 +103,9 @@ def gateway_finding(gateway: str) -> Finding:
         "payments taken after that moment are unknown to the database",
         "Before workers start, run `billfleet sweep collect --dry-run`: each bill that it names is "
         "charged with the key that it had, so within 24 hours the gateway answers with the "
-        "payment that it took. If more time has passed, import the gateway's own report first.",
+        "payment that it took. If more time has passed, let the collect workers run with "
+        "BILLFLEET_ASK_GATEWAY_FIRST=true until all of them are through: it is asked before it is "
+        "told.",
     )
 
 

@@ -29,7 +29,7 @@ _NOTES = {
     "what `billfleet payments show` quotes, then `billfleet payments retry`",
     "postponed": "an older period of this account was declined and comes first",
     "capped": "it was tried as often in 30 days as the card networks allow",
-    "paid_twice": "it was paid twice; refund one payment at the gateway and record it",
+    "paid_twice": "it was paid twice; give one back at the gateway, then `billfleet ledger refund`",
     "not_sent": "the gateway could not be reached; it is tried again",
     "hard_decline": "the payment method was refused for good; a new one is needed",
 }

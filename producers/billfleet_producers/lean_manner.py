@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 
 from billfleet_producers.connection import Connection
-from billfleet_producers.lean.opening import Manner
+from billfleet_producers.lean.places import Manner
 
 _log = logging.getLogger("billfleet.producers")
 

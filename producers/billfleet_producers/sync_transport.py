@@ -23,8 +23,8 @@ from billfleet_producers.aws_errors import map_call_error, map_setup_error
 from billfleet_producers.calls import AwsCall, Service
 from billfleet_producers.claim_check import LargeBody
 from billfleet_producers.connection import Connection
+from billfleet_producers.lean.blocking_opening import open_blocking_service
 from billfleet_producers.lean.client import LeanClient
-from billfleet_producers.lean.opening import open_blocking_service
 from billfleet_producers.lean_manner import lean_manner
 from billfleet_producers.packing import Batch
 from billfleet_producers.preparing import utc_now

@@ -95,7 +95,7 @@ async def test_worker_killed_in_mid_export_leaves_nothing_and_the_next_one_makes
     living.send_signal(signal.SIGTERM)
     assert await living.wait() == 0, log.read_text()[-2000:]
     assert not aws.s3.list_multipart_uploads(Bucket=bucket).get("Uploads")
-    (stored,) = aws.s3.list_objects_v2(Bucket=bucket)["Contents"]
+    stored, _manifest = aws.s3.list_objects_v2(Bucket=bucket)["Contents"]
     async with database.transaction() as connection:
         row = (
             await connection.execute(

@@ -86,6 +86,10 @@ class Settings(BaseSettings):
     gateway_calls_per_s: int | None = Field(
         default=None, ge=1, description="Of the whole fleet. Default: 20 for stripe, else no limit."
     )
+    ask_gateway_first: bool = Field(
+        default=False,
+        description="Before each charge, ask for a payment that a restored database has forgotten.",
+    )
     stripe_api_key: SecretStr | None = None
     stripe_webhook_secret: SecretStr | None = Field(
         default=None, description="Of the endpoint `/hooks/stripe`, which Stripe calls."

@@ -190,7 +190,7 @@ def download(
     export = asyncio.run(_find(settings, tenant, export_id))
     export_files.must_be_open(export)
     path = to or Path(str(export.file_name))
-    pieces = export_files.stored(clients_of(settings), settings.bucket(), export)
+    pieces = export_files.stored(clients_of(settings), settings.bucket(), str(export.object_key))
     checked = export_files.download(pieces, path, export)
     Output().say(f"{path}: {export_views.size(checked.bytes_count)}, as its manifest says.")
 
@@ -214,11 +214,12 @@ def verify(
     if export.manifest is None:
         export_files.must_be_open(export)
     if file is not None:
-        checked = export_files.check(export_files.read_file(file))
+        checked, found = export_files.check(export_files.read_file(file)), []
     else:
-        pieces = export_files.stored(clients_of(settings), settings.bucket(), export)
-        checked = export_files.check(pieces)
-    found = checked.differences(export)
+        clients, bucket = clients_of(settings), settings.bucket()
+        checked = export_files.check(export_files.stored(clients, bucket, str(export.object_key)))
+        found = export_files.manifest_differences(clients, bucket, export)
+    found = checked.differences(export) + found
     if as_json:
         output.json({"matches": not found, "differences": found})
     if found:

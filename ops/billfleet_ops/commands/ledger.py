@@ -17,6 +17,7 @@ from billfleet_db.verify import Finding
 from billfleet_db.verify import verify as verify_books
 from billfleet_ops import ledger_views
 from billfleet_ops.account_lookup import unknown_account, unknown_tenant
+from billfleet_ops.commands import ledger_refund
 from billfleet_ops.configuration import load_settings
 from billfleet_ops.exits import Exit
 from billfleet_ops.output import Output
@@ -49,9 +50,10 @@ def register(app: typer.Typer) -> None:
     app.add_typer(
         group,
         name="ledger",
-        help="Show, verify and seal the ledger.",
+        help="Show, verify and seal the ledger, record refunds.",
         epilog=lesson(("billfleet ledger verify", "whether the books are right")),
     )
+    ledger_refund.register(group)
 
 
 @group.command(

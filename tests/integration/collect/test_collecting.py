@@ -7,6 +7,7 @@ import pytest
 from billfleet_contracts import PaymentFailed, PaymentSucceeded
 from billfleet_db import bills, collection
 from billfleet_workers.adapters.memory_payments import MemoryGateway, Step
+from billfleet_workers.handlers.collect import CollectPolicy
 from billfleet_workers.runtime.errors import Permanent, Transient
 from billfleet_workers.runtime.ports.payments import (
     Busy,
@@ -43,6 +44,19 @@ async def test_paid_bill_is_not_charged_again(world: World) -> None:
     await world.seed("a1")
     await world.collect()
     assert (await world.collect()).note == {"already_paid": 1}
+    assert len(world.gateway.charges) == 1
+
+
+async def test_payment_that_a_restored_database_has_forgotten_is_found_before_it_is_made_again(
+    world: World,
+) -> None:
+    """R22: the gateway has forgotten the key, and the database the attempt."""
+    world.policy = CollectPolicy(asks_first=True)
+    await world.seed("a1")
+    await world.gateway.charge(key(), '{"method": "pm-a1"}')
+    await world.clock.advance(25 * HOUR_S)
+    assert (await world.collect()).note == {"paid": 1}
+    assert await world.payments() == [("payment", "a1", 2985)]
     assert len(world.gateway.charges) == 1
 
 

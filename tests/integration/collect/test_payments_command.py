@@ -6,6 +6,7 @@ import json
 import pytest
 
 from billfleet_contracts import PaymentReported
+from billfleet_db import figures
 from billfleet_ops import cli
 from billfleet_ops.exits import Exit
 from billfleet_workers.adapters.memory_payments import Step
@@ -44,6 +45,9 @@ async def test_request_that_was_refused_as_invalid_waits_for_a_person_and_is_in_
     assert (await world.state("a1"), len(world.gateway.calls)) == ("ACTIVE", 2)
     attempts = await world.rows("SELECT state, error FROM billing.attempts WHERE account_id = 'a1'")
     assert attempts == [("not_sent", "no such currency")]
+    async with world.database.transaction() as connection:
+        assert (await figures.calls_for_attention(connection)).attempts_for_a_human == 1
+        assert (await figures.backlog(connection)).attempts_for_a_human == 1
 
 
 async def test_held_bills_are_listed_and_tried_again_when_a_person_says_so(

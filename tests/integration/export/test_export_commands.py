@@ -135,9 +135,14 @@ def test_object_that_somebody_changed_is_found_and_never_kept(
     export_id = asked(say, "accounts")
     play(work_off)
     bucket = f"{stack_name}-files"
-    (stored,) = aws.s3.list_objects_v2(Bucket=bucket)["Contents"]
-    aws.s3.put_object(Bucket=bucket, Key=stored["Key"], Body=b"other rows")
+    stored, manifest = aws.s3.list_objects_v2(Bucket=bucket)["Contents"]
+    assert manifest["Key"] == f"{stored['Key']}.manifest.json"
     at = (export_id, "--tenant", "acme")
+    for body, said in ((b"{}", "is another one"), (b"no", "can't be read")):
+        aws.s3.put_object(Bucket=bucket, Key=manifest["Key"], Body=body)
+        code, _, err = say("export", "verify", *at)
+        assert (code, said in err) == (Exit.FAILED, True)
+    aws.s3.put_object(Bucket=bucket, Key=stored["Key"], Body=b"other rows")
     assert say("export", "verify", *at)[0] == Exit.FAILED
     assert say("export", "download", *at, "--to", "x.csv")[0] == Exit.FAILED
     assert not list(tmp_path.glob("x.csv*"))

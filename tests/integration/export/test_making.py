@@ -14,6 +14,7 @@ import pytest
 from billfleet_contracts import ExportFailed, ExportReady
 from billfleet_db import exports, files
 from billfleet_db.datasets import DATASETS
+from billfleet_db.exports import manifest_key
 from billfleet_db.files import FILE_LIFE_DAYS
 from billfleet_workers.runtime.errors import Permanent, Transient, Unavailable
 from billfleet_workers.runtime.handling import Finished
@@ -42,7 +43,8 @@ async def test_export_is_ready_with_its_file_its_manifest_and_one_fact(world: Ex
     await world.run(world.request())
     made = await world.export()
     stored = world.only_object()
-    (key,) = world.memory.objects
+    key = str(made.object_key)
+    assert set(world.memory.objects) == {key, manifest_key(key)}
     assert key == f"exports/acme/2026/11/{EXPORT_ID}-ledger-2026-11-21.csv"
     manifest: Any = made.manifest
     assert (made.state, made.rows_written, made.bytes_count) == ("ready", 3, len(stored.body))
@@ -342,6 +344,7 @@ async def test_drained_worker_aborts_and_gives_the_export_back(world: ExportWorl
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+    assert asyncio.all_tasks() == {asyncio.current_task()}
     assert not world.memory.uploads
     assert not world.memory.objects
     made = await world.export()

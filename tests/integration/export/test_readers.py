@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from billfleet_workers.handlers.export.errors import ExportRefused
-from billfleet_workers.handlers.export.xlsx_book import check_rows
+from billfleet_db.cells import is_formula
+from billfleet_db.datasets import DATASETS
+from billfleet_workers.handlers.export.xlsx_book import Book
 from export_world import ExportWorld
 
 REASON = "=1+1"
@@ -69,6 +70,20 @@ async def test_csv_is_read_by_duckdb_and_by_python_alike(
     assert read == [(int(row["amount_minor"]), row["reason"]) for row in rows]
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+async def test_no_cell_of_a_csv_runs_at_whatever_separator_a_spreadsheet_splits(
+    world: ExportWorld, separator: str
+) -> None:
+    """R79."""
+    for at, evil in enumerate(("=1+1", ' "=1', "-1-1", "@x;=1", "\uff1d1\n=2")):
+        for glue in ("", "a;", "a\t", "a\n", "a, b\r\n", 'a";"'):
+            await world.post(1, reason=glue + evil, prefix=f"k{at}{glue.encode().hex()}")
+    await world.run(world.request("csv"))
+    text = world.only_object().body.decode()
+    read = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    assert [cell for row in read for cell in row if is_formula(cell)] == []
+
+
 async def test_workbook_has_numbers_days_and_text_that_cannot_run(world: ExportWorld) -> None:
     """R79."""
     await world.post(1, reason=REASON)
@@ -90,10 +105,20 @@ async def test_workbook_has_numbers_days_and_text_that_cannot_run(world: ExportW
     assert not any(b"<f>" in parts.read(name) for name in parts.namelist())
 
 
-def test_sheet_takes_only_so_many_rows_and_says_what_to_do() -> None:
-    check_rows(1_048_575)
-    with pytest.raises(ExportRefused, match="ask for csv or parquet"):
-        check_rows(1_048_576)
+def test_rows_that_no_sheet_holds_go_on_in_the_next(tmp_path: Path) -> None:
+    columns = DATASETS["cards"].columns[:2]
+    path = tmp_path / "book.xlsx"
+    book = Book(path, tmp_path, "x" * 40, columns, datetime(2026, 1, 1, tzinfo=UTC), 2)
+    for number in range(5):
+        book.add([(f"card-{number}", number)])
+    book.close()
+    sheets = openpyxl.load_workbook(path).worksheets
+    assert [sheet.title for sheet in sheets] == ["x" * 31, "x" * 29 + " 2", "x" * 29 + " 3"]
+    rows = [[row[1] for row in sheet.iter_rows(min_row=2, values_only=True)] for sheet in sheets]
+    assert rows == [[0, 1], [2, 3], [4]]
+    assert {sheet["A1"].value for sheet in sheets} == {columns[0].name}
+    assert [sheet.auto_filter.ref for sheet in sheets] == ["A1:B3", "A1:B3", "A1:B2"]
+    assert book.rows == 5
 
 
 async def test_text_that_no_cell_holds_is_refused_and_never_cut(world: ExportWorld) -> None:

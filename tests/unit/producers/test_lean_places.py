@@ -12,16 +12,10 @@ from typing import Any, cast
 import pytest
 from botocore.session import get_session
 
+from billfleet_producers.lean.blocking_opening import open_blocking_service
 from billfleet_producers.lean.client import LeanClient
-from billfleet_producers.lean.opening import (
-    LeanService,
-    Manner,
-    Place,
-    find_place,
-    open_blocking_service,
-    open_service,
-    proxy_for,
-)
+from billfleet_producers.lean.opening import open_service
+from billfleet_producers.lean.places import LeanService, Manner, Place, find_place, proxy_for
 from billfleet_workers.runtime.clock import SystemClock
 from certificates import Certificates
 

@@ -15,7 +15,8 @@ from botocore.session import Session, get_session
 from billfleet_producers.lean.client import LeanClient
 from billfleet_producers.lean.json_protocol import Patience
 from billfleet_producers.lean.json_service import JsonService
-from billfleet_producers.lean.opening import LeanService, Manner, open_service
+from billfleet_producers.lean.opening import open_service
+from billfleet_producers.lean.places import LeanService, Manner
 from billfleet_workers.adapters.aws_client import (
     CONNECT_TIMEOUT_S,
     READ_TIMEOUT_S,

@@ -94,6 +94,8 @@ class CollectPolicy:
         *(5 * (timedelta(days=1),)),
     )
     """When an unknown outcome is asked for; after the last one it waits for a person."""
+    asks_first: bool = False
+    """Ask before the first call under a key, too: a restored database has forgotten payments."""
     search_lag: timedelta = timedelta(hours=1)
     """How long a payment may exist before the gateway's search finds it."""
     not_sent_delay: timedelta = timedelta(minutes=5)

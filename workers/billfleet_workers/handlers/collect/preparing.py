@@ -127,7 +127,7 @@ class Preparation:
             currency=bill.currency,
         )
         self._new.append(new)
-        self.calls.append(Call(ref, self._as_saved(new)))
+        self.calls.append(Call(ref, self._as_saved(new), ask_first=self._terms.policy.asks_first))
 
     def _resend(self, ref: ChargeRef, situation: Situation, bill: Bill, attempt: Attempt) -> None:
         charge = _charge(situation, bill, attempt.attempt_no)
@@ -136,7 +136,7 @@ class Preparation:
             self._prepare(ref, situation, bill, attempt.attempt_no + 1)
             return
         self._retaken.append(attempt.attempt_key)
-        self.calls.append(Call(ref, attempt))
+        self.calls.append(Call(ref, attempt, ask_first=self._terms.policy.asks_first))
 
     def _as_saved(self, new: attempts.NewAttempt) -> Attempt:
         return Attempt(

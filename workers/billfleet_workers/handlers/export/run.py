@@ -6,6 +6,7 @@ are swept away first. A run that lost its lease finds its upload gone when it tr
 """
 
 import asyncio
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -93,12 +94,15 @@ class ExportRun:
         look_every_s = self.shop.lease.total_seconds() / LOOKS_PER_LEASE
         while not work.done():
             tick = asyncio.create_task(self.shop.clock.sleep(look_every_s))
-            await asyncio.wait([work, tick], return_when=asyncio.FIRST_COMPLETED)
-            tick.cancel()
+            try:
+                await asyncio.wait([work, tick], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                tick.cancel()
             if not work.done():
                 await self._look()
 
-    async def _look(self) -> None:
+    async def _look(self, *, may_stop: bool = True) -> None:
+        """Report progress and extend the lease; learn whether this run should go on."""
         parts = self._parts
         rows, bytes_count = (parts.rows_seen, parts.bytes_count) if parts else (0, 0)
         until = self.shop.clock.now() + self.shop.lease
@@ -106,7 +110,7 @@ class ExportRun:
             held = await exports.advance(
                 connection, self.run, rows=rows, bytes_count=bytes_count, until=until
             )
-        if held == "cancelled":
+        if held == "cancelled" and may_stop:
             raise ExportCancelled
         if held == "lost":
             raise RunLost
@@ -181,6 +185,7 @@ class ExportRun:
             taken_at=snapshot.taken_at,
             lsn=snapshot.lsn,
         )
+        await self._put_manifest(upload.key, manifest)
         return Made(file, manifest, rows)
 
     async def _complete(self, upload: Upload, bytes_count: int) -> None:
@@ -189,7 +194,9 @@ class ExportRun:
         try:
             await upload.complete(if_absent=True)
         except ObjectExists:
-            # Of a run that died between its last two steps: nobody was ever told of it.
+            # Of a run that died between its last two steps: nobody was ever told of it. Unless this
+            # run has slept, and the object is that of its successor.
+            await self._look()
             await objects.delete(upload.key)
             await upload.complete(if_absent=True)
         try:
@@ -197,8 +204,15 @@ class ExportRun:
         except ObjectMissing:
             raise Transient(f"{upload.key} was completed and is not there") from None
         if head.bytes_count != bytes_count:
-            await objects.delete(upload.key)
             raise Transient(f"{upload.key} has {head.bytes_count} bytes instead of {bytes_count}")
+
+    async def _put_manifest(self, key: str, manifest: Mapping[str, Any]) -> None:
+        """Lay the manifest beside the object, once that is there and still ours."""
+        await self._look(may_stop=False)
+        body = json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n"
+        await self.shop.objects.put(
+            exports.manifest_key(key), body, content_type="application/json"
+        )
 
 
 def _file_name(export: Export, form: Format) -> str:

@@ -1,8 +1,8 @@
-"""XLSX: one sheet with a header that stays in sight, typed cells, nothing that can run.
+"""XLSX: sheets with a header that stays in sight, typed cells, nothing that can run.
 
 Text is written as text. What a spreadsheet would take for a formula as soon as somebody edits the
 cell carries the mark that Excel itself sets for a leading apostrophe, so the value is unchanged.
-Rows go to a file on disk as they come; memory holds one of them.
+Rows go to a file on disk as they come; memory holds one of them. After a full sheet comes another.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import xlsxwriter
+from xlsxwriter.exceptions import FileSizeError
 
 from billfleet_db.cells import is_formula
 from billfleet_db.datasets import Column
@@ -22,8 +23,9 @@ from billfleet_workers.handlers.export.errors import ExportRefused
 from billfleet_workers.handlers.export.formats import Order
 from billfleet_workers.handlers.export.parts import PartWriter
 
-ROWS_MAX: Final = 1_048_575
+SHEET_ROWS_MAX: Final = 1_048_575
 """What a sheet holds beside its header."""
+TITLE_MAX: Final = 31
 TEXT_MAX: Final = 32_767
 CHUNK_BYTES: Final = 1024 * 1024
 _EXACT_MAX: Final = 10**15
@@ -36,10 +38,11 @@ async def write(snapshot: Snapshot, order: Order, parts: PartWriter) -> int:
     selection = order.selection
     with tempfile.TemporaryDirectory(prefix="billfleet-export-") as folder:
         path = Path(folder) / "book.xlsx"
-        book = _Book(path, Path(folder), selection.dataset.title, selection.columns, order)
+        book = Book(
+            path, Path(folder), selection.dataset.title, selection.columns, order.requested_at
+        )
         try:
             async for rows in snapshot.batches(selection.query(), selection.args):
-                check_rows(book.rows + len(rows))
                 await asyncio.to_thread(book.add, rows)
                 parts.rows_seen = book.rows
             await asyncio.to_thread(book.close)
@@ -51,27 +54,27 @@ async def write(snapshot: Snapshot, order: Order, parts: PartWriter) -> int:
     return book.rows
 
 
-def check_rows(rows: int) -> None:
-    """Refuse more rows than a sheet holds."""
-    if rows > ROWS_MAX:
-        raise ExportRefused(
-            f"a sheet holds {ROWS_MAX} rows and there are more; narrow the filters,"
-            " or ask for csv or parquet"
-        )
+class Book:
+    """A workbook in the making."""
 
-
-class _Book:
     def __init__(
-        self, path: Path, folder: Path, title: str, columns: Sequence[Column], order: Order
+        self,
+        path: Path,
+        folder: Path,
+        title: str,
+        columns: Sequence[Column],
+        created_at: datetime,
+        sheet_rows_max: int = SHEET_ROWS_MAX,
     ) -> None:
         self.rows = 0
+        self._title = title
+        self._sheet_rows_max = sheet_rows_max
         self._columns = columns
         self._book = xlsxwriter.Workbook(
             str(path), {"constant_memory": True, "tmpdir": str(folder), "strings_to_urls": False}
         )
-        created = order.requested_at.astimezone(UTC).replace(tzinfo=None)
+        created = created_at.astimezone(UTC).replace(tzinfo=None)
         self._book.set_properties({"title": title, "created": created})
-        self._sheet = self._book.add_worksheet(title[:31])
         self._text = self._book.add_format({"num_format": "@"})
         self._shielded = self._book.add_format({"num_format": "@", "quote_prefix": True})
         self._formats = {
@@ -79,31 +82,49 @@ class _Book:
             "date": self._book.add_format({"num_format": "yyyy-mm-dd"}),
             "instant": self._book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}),
         }
-        self._write_header()
+        self._bold = self._book.add_format({"bold": True, "bottom": 1})
+        self._begin_sheet()
 
     def add(self, rows: Sequence[Any]) -> None:
         """Add rows below the last."""
         for row in rows:
+            if self._sheet_rows == self._sheet_rows_max:
+                self._end_sheet()
+                self._begin_sheet()
             self.rows += 1
+            self._sheet_rows += 1
             for at, value in enumerate(row):
-                self._write(self.rows, at, value)
+                self._write(self._sheet_rows, at, value)
 
     def close(self) -> None:
-        """Filter on the header, and put the file together."""
-        self._sheet.autofilter(0, 0, self.rows, len(self._columns) - 1)
-        self._book.close()
+        """Put the file together."""
+        self._end_sheet()
+        try:
+            self._book.close()
+        except FileSizeError:
+            raise ExportRefused(
+                "a sheet would be larger than 4 GiB; narrow the filters, or ask for csv or parquet"
+            ) from None
 
     def let_go(self) -> None:
-        """Close the file that the library keeps for rows, which an unfinished book leaves open."""
-        self._sheet.row_data_fh.close()
+        """Close the files that the library keeps for rows, which an unfinished book leaves open."""
+        for sheet in self._book.worksheets():
+            sheet.row_data_fh.close()
 
-    def _write_header(self) -> None:
-        bold = self._book.add_format({"bold": True, "bottom": 1})
+    def _end_sheet(self) -> None:
+        """Filter on the header."""
+        self._sheet.autofilter(0, 0, self._sheet_rows, len(self._columns) - 1)
+
+    def _begin_sheet(self) -> None:
+        number = len(self._book.worksheets()) + 1
+        suffix = f" {number}" if number > 1 else ""
+        self._sheet = self._book.add_worksheet(self._title[: TITLE_MAX - len(suffix)] + suffix)
+        self._sheet_rows = 0
         self._sheet.freeze_panes(1, 0)
         for at, column in enumerate(self._columns):
             width = max(_WIDTHS.get(column.kind, 18), len(column.name) + 2)
             self._sheet.set_column(at, at, width)
-            self._sheet.write_string(0, at, column.name, bold)
+            self._sheet.write_string(0, at, column.name, self._bold)
 
     def _write(self, row: int, at: int, value: Any) -> None:
         sheet = self._sheet
@@ -123,6 +144,6 @@ class _Book:
             if len(text) > TEXT_MAX:
                 raise ExportRefused(
                     f"a cell holds {TEXT_MAX} characters and {self._columns[at].name} has more in"
-                    f" row {row}; leave the column out, or ask for csv or parquet"
+                    f" row {self.rows}; leave the column out, or ask for csv or parquet"
                 )
             sheet.write_string(row, at, text, self._shielded if is_formula(text) else self._text)

@@ -14,7 +14,9 @@ async def _open(shared: Shared) -> Handlers:
     # The log answers at once, so all bills of a message may go side by side.
     # For the same reason what a dead worker had in hand need not wait out a gateway's time-out.
     quick = CollectPolicy(calls_at_once=100, lease=timedelta(seconds=15))
-    policy = quick if shared.settings.gateway == "log" else None
+    policy = CollectPolicy(asks_first=shared.settings.ask_gateway_first)
+    if shared.settings.gateway == "log":
+        policy = quick
     handler = CollectHandler(shared.database, shared.gateway, shared.clock, shared.metrics, policy)
     return {CollectPayments.TYPE: handler, PaymentReported.TYPE: handler}
 
