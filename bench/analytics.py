@@ -266,8 +266,8 @@ async def export_all(bench: Bench, database: Database) -> None:
         clients = open_aws_clients(settings, clock)
         objects = await S3ObjectStore.open(clients, bucket=settings.bucket())
         closing.push_async_callback(objects.close)
-        exported = 0
-        while exported < bench.result.counted:
+        exported, stored = 0, await check.stored(bench.owner_url)
+        while exported < stored:
             # PostgreSQL's own upkeep may hold a transaction open, and what follows it waits.
             exported += await export_events(
                 database, objects, clock, SilentMetrics(), page_events=PAGE_EVENTS
