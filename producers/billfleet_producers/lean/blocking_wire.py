@@ -73,25 +73,31 @@ class BlockingWire:
     def close(self) -> None:
         """Close what is kept; what is under way ends first. Safe to call twice."""
         self._is_closed = True
-        while self._idle:
-            self._idle.pop().close()
+        while (connection := self._take()) is not None:
+            connection.close()
 
     def _kept(self) -> _Connection | None:
-        while True:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                return None
+        while (connection := self._take()) is not None:
             if connection.is_usable():
                 return connection
             connection.close()
+        return None
+
+    def _take(self) -> _Connection | None:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
 
     def _put_back(self, connection: _Connection) -> None:
         has_room = len(self._idle) < self._connections_max
-        if connection.keeps_alive and has_room and not self._is_closed:
+        if connection.keeps_alive and has_room:
             self._idle.append(connection)
         else:
             connection.close()
+        if self._is_closed:
+            # By another thread, while this one waited for its answer.
+            self.close()
 
     def _connect(self) -> _Connection:
         host = self._destination.host
