@@ -189,6 +189,7 @@ async def count_through_sqs(bench: Bench) -> None:
         await _until_counted(bench, worker, sender, log)
         bench.result.seconds = time.perf_counter() - started
         bench.note_cpu(meter.stop())
+        _say("all are counted; second copies may still be in the queue")
         backlog = Backlog(bench.stack.stack)
         while backlog.depth():  # noqa: ASYNC110 - the worker is another process
             await asyncio.sleep(LOOK_EVERY_S)
@@ -265,15 +266,15 @@ async def export_all(bench: Bench, database: Database) -> None:
         clients = open_aws_clients(settings, clock)
         objects = await S3ObjectStore.open(clients, bucket=settings.bucket())
         closing.push_async_callback(objects.close)
-        exported = 0
-        while exported < bench.result.counted:
+        exported, stored = 0, await check.stored(bench.owner_url)
+        while exported < stored:
             # PostgreSQL's own upkeep may hold a transaction open, and what follows it waits.
             exported += await export_events(
                 database, objects, clock, SilentMetrics(), page_events=PAGE_EVENTS
             )
             _say(f"{exported:,} exported")
-        while await compact(database, objects, clock):
-            pass
+        while merged := await compact(database, objects, clock):
+            _say(f"{merged:,} files merged")
         bench.result.export_s = time.perf_counter() - started
         async with database.transaction() as connection:
             await analytics.see_tenant(connection, analytics.ALL_TENANTS)

@@ -39,11 +39,15 @@ class Backlog:
 
 
 def messages(producer: Producer, events: int, tenants: int, now: datetime) -> Iterator[Outgoing]:
-    """Every message; of a second copy the same one again, or another with the same event."""
+    """Every message; of a second copy the same one again, or another with the same event.
+
+    The other one has a dedupe key of its own, so that it passes the claim and meets its row.
+    """
     sent: dict[int, Outgoing] = {}
     for one, is_copy in with_copies(traffic(events, tenants, now)):
+        key = f"again-{one.number}" if is_copy else None
         message = sent.pop(one.number, None) if is_copy else None
-        message = message or producer.prepare(one.event(), tenant=one.tenant)
+        message = message or producer.prepare(one.event(), tenant=one.tenant, dedupe_key=key)
         if one.again == "message" and not is_copy:
             sent[one.number] = message
         yield message

@@ -125,14 +125,17 @@ def _entry(number: int, message: Outgoing) -> dict[str, Any]:
 
 def _answers(response: Mapping[str, Any], count: int) -> list[Answer]:
     # HTTP 200 says nothing about any single entry, and an entry in neither list may be lost.
-    unanswered = SendFailed("AWS's answer leaves it out", code="NoAnswer", retriable=True)
     answers: dict[str, Answer] = {}
     for accepted in response.get("Successful") or ():
         sequence_number = accepted.get("SequenceNumber")
         answers[accepted["Id"]] = Accepted(accepted["MessageId"], sequence_number)
     for refused in response.get("Failed") or ():
         answers[refused["Id"]] = _refusal(refused)
-    return [answers.get(str(number), unanswered) for number in range(count)]
+    return [answers.get(str(number)) or _no_answer() for number in range(count)]
+
+
+def _no_answer() -> SendFailed:
+    return SendFailed("AWS's answer leaves it out", code="NoAnswer", retriable=True)
 
 
 def _refusal(entry: Mapping[str, Any]) -> SendFailed:

@@ -34,6 +34,7 @@ from billfleet_producers import (
     SyncProducer,
 )
 from conformance.producer_endpoint import REGION, Received, TestStack
+from faulty_endpoint import FaultPlan, FaultyEndpoint
 
 ONCE = RetryPolicy(attempts_max=1)
 KINDS = ("async", "sync", "recording", "recording-sync")
@@ -269,6 +270,27 @@ async def test_missing_stack_is_named_and_does_not_stop_other_routes(
     assert [failure.what.body for failure in report.failed] == ["lost"]
     assert isinstance(report.failed[0].error, QueueMissing)
     assert len(report.sent) == 1
+
+
+@REAL
+async def test_what_is_reported_as_sent_has_arrived_whatever_the_endpoint_does(
+    kind: str, stack: TestStack, endpoint_url: str
+) -> None:
+    """Errors before and after the work, and cut connections: what comes twice has the same key."""
+    plan = FaultPlan(seed=7, refused_before=0.2, lost_after=0.2, cut=0.2, services=("AmazonSQS",))
+    retry = RetryPolicy(attempts_max=3, backoff_base_s=0.0)
+    async with FaultyEndpoint(endpoint_url, plan) as endpoint, AsyncExitStack() as opened:
+        arguments = {"stack": stack.name, "source": "/exam", "endpoint_url": endpoint.url}
+        producer = await open_real(opened, kind, retry=retry, **arguments)
+        report = await producer.send_batch([(rebill(f"a-{n}"), "acme") for n in range(300)])
+    assert plan.counts.keys() == {"refused_before", "lost_after", "cut"}
+    arrived = [decode(one.body) for one in await asyncio.to_thread(stack.received, "rebill")]
+    keys = {envelope.id: envelope.dedupekey for envelope in arrived}
+    sent = {receipt.event_id for receipt in report.sent}
+    assert sent <= keys.keys()
+    assert len(sent) + len(report.failed) == 300
+    assert all(failure.retriable for failure in report.failed)
+    assert len(set(keys.values())) == len(keys) < len(arrived)
 
 
 @REAL

@@ -73,25 +73,31 @@ class BlockingWire:
     def close(self) -> None:
         """Close what is kept; what is under way ends first. Safe to call twice."""
         self._is_closed = True
-        while self._idle:
-            self._idle.pop().close()
+        while (connection := self._take()) is not None:
+            connection.close()
 
     def _kept(self) -> _Connection | None:
-        while True:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                return None
+        while (connection := self._take()) is not None:
             if connection.is_usable():
                 return connection
             connection.close()
+        return None
+
+    def _take(self) -> _Connection | None:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
 
     def _put_back(self, connection: _Connection) -> None:
         has_room = len(self._idle) < self._connections_max
-        if connection.keeps_alive and has_room and not self._is_closed:
+        if connection.keeps_alive and has_room:
             self._idle.append(connection)
         else:
             connection.close()
+        if self._is_closed:
+            # By another thread, while this one waited for its answer.
+            self.close()
 
     def _connect(self) -> _Connection:
         host = self._destination.host
@@ -124,6 +130,8 @@ class _Connection:
         self._reader = AnswerReader()
         self._process_id = os.getpid()
         self._idle_since_s = time.monotonic()
+        self._arrivals = select.poll()
+        self._arrivals.register(opened, select.POLLIN)
 
     @property
     def keeps_alive(self) -> bool:
@@ -138,7 +146,7 @@ class _Connection:
         """
         is_ours = self._process_id == os.getpid()
         is_young = time.monotonic() - self._idle_since_s < KEPT_IDLE_S
-        return is_ours and is_young and not self._has_something_to_read()
+        return is_ours and is_young and not self._arrivals.poll(0)
 
     def ask(self, request: bytes, timeout_s: float) -> Reply:
         """Send a request and wait for its answer."""
@@ -163,11 +171,6 @@ class _Connection:
     def close(self) -> None:
         """Close it at once."""
         self._socket.close()
-
-    def _has_something_to_read(self) -> bool:
-        watch = select.poll()
-        watch.register(self._socket, select.POLLIN)
-        return bool(watch.poll(0))
 
 
 def _left_s(until_s: float) -> float:

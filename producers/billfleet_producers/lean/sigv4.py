@@ -43,8 +43,8 @@ class Signer:
         self._region = region
         self._host = host_of(url)
         self._path = quote(urlsplit(url).path or "/", safe="/~")
-        self._key_of: tuple[str, str] | None = None
-        self._key = b""
+        # One value, and replaced as one: threads share it.
+        self._derived: tuple[str, str, bytes] = ("", "", b"")
 
     def headers(self, target: str, body: bytes, keys: Keys, now: datetime) -> Mapping[str, str]:
         """The headers to send: those that are signed, and the signature."""
@@ -77,12 +77,13 @@ class Signer:
         return headers
 
     def _signing_key(self, secret: str, day: str) -> bytes:
-        if self._key_of != (secret, day):
+        of_secret, of_day, key = self._derived
+        if (of_secret, of_day) != (secret, day):
             key = f"AWS4{secret}".encode()
             for part in (day, self._region, self._service, "aws4_request"):
                 key = _hmac(key, part)
-            self._key, self._key_of = key, (secret, day)
-        return self._key
+            self._derived = (secret, day, key)
+        return key
 
 
 def host_of(url: str) -> str:

@@ -12,6 +12,7 @@ from billfleet_contracts import (
     ProgrammeRules,
     Stamps,
 )
+from billfleet_workers.handlers.loyalty_points import sweep_expiry
 from billfleet_workers.runtime.errors import Permanent
 from loyalty_world import DAY, PLAIN, World
 from rebill_world import left
@@ -53,6 +54,30 @@ async def test_points_that_come_back_too_late_follow_the_programmes_policy(
     assert await world.spendable() == spendable
     world.later((grace_days + 1) * DAY)
     assert await world.spendable() == 0
+
+
+async def test_points_of_a_lot_that_was_expired_stay_expired_for_a_cancellation_that_began_earlier(
+    world: World,
+) -> None:
+    """R60, R61: it waited for the card while the sweep had it, or its worker's clock is behind.
+
+    A lot that had something left would be expired a second time, under the id of the first time,
+    and no later message of the card could be done.
+    """
+    await world.seed(ProgrammeRules(earning=EUR, expiry=Expiry(days=10)))
+    bought = await world.buy(120)
+    redeemed = await world.redeem("mug")
+    before = world.clock.now()
+    world.later(20 * DAY)
+    await sweep_expiry(world.database, world.clock)
+    world.clock.set(before)
+    assert await world.cancel(redeemed) == "done"
+    lot = (await world.lots())[bought]
+    assert (lot.spent, lot.expired, lot.remaining) == (0, 120, 0)
+    world.later(21 * DAY)
+    await world.buy(10)
+    assert await world.spendable() == 10
+    assert await world.verify() == []
 
 
 async def test_a_cancelled_purchase_takes_what_is_left_of_its_lot_and_the_rest_is_owed(

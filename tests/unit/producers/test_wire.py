@@ -283,6 +283,16 @@ async def test_connection_that_was_closed_while_idle_is_replaced(kind: str) -> N
     assert far.connections == 2
 
 
+async def test_connection_whose_wire_was_closed_by_another_thread_is_not_kept() -> None:
+    async with opened([OK[:5], OK[5:]], kind="blocking", pace_s=0.02) as (far, wire):
+        asking = asyncio.create_task(ask(wire))
+        await far.asked.wait()
+        await wire.close()
+        assert await asking == b"ok"
+        await far.left.wait()
+    assert far.connections == 1
+
+
 async def test_forked_process_opens_connections_of_its_own() -> None:
     async with opened(kind="blocking") as (far, wire):
         await ask(wire)

@@ -107,3 +107,11 @@ def test_no_machine_path_or_secret_is_committed() -> None:
         text = path.read_text(errors="replace")
         assert not secret.search(text), name
         assert not home.search(text), name
+
+
+def test_each_decision_has_a_number_of_its_own() -> None:
+    decisions = sorted((ROOT / "ops/decisions").glob("*.md"))
+    numbers = [path.name.partition("-")[0] for path in decisions]
+    assert len(set(numbers)) == len(numbers), numbers
+    for path, number in zip(decisions, numbers, strict=True):
+        assert path.read_text().startswith(f"# {int(number)}. "), path.name

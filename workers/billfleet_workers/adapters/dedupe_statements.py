@@ -126,7 +126,7 @@ def _ours(held: Held) -> tuple[Value, ...]:
 
 def _values(entry: Entry) -> tuple[Value, ...]:
     return (
-        _CLAIMED if entry.state == "claimed" else _DONE,
+        _CLAIMED,  # only claims are written whole
         _text(entry.payload_hash),
         _text(entry.token),
         _number(entry.lease_until_ms),

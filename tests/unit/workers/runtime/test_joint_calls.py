@@ -295,6 +295,10 @@ async def test_each_message_of_a_call_tells_how_long_it_was_handled() -> None:
     begun = life.begin(await room.receive())
     await room.clock.advance(3.0)
     assert [delivery.handle_ms for delivery in begun] == [2000.0, 2000.0]
+    recorded = room.metrics.recorded
+    handled = (("queue", "rebill"), ("type", RebillAccounts.TYPE))
+    assert recorded["handle_ms", handled] == [2000.0, 2000.0]
+    assert [ms >= 2000.0 for ms in recorded["delivery_ms", (("queue", "rebill"),)]] == [True, True]
 
 
 async def test_poison_of_many_attempts_is_only_the_message_that_failed_alone() -> None:

@@ -106,8 +106,11 @@ def burn_order(lots: Iterable[Lot]) -> list[Lot]:
 
 
 def is_expired(lot: Lot, at: datetime) -> bool:
-    """A lot that expires at T can be spent before T and not at T (R59)."""
-    return lot.expires_at is not None and lot.expires_at <= at
+    """A lot that expires at T can be spent before T and not at T (R59).
+
+    What was expired once stays so, also for a message that began before and waited for the card.
+    """
+    return lot.expires_at is not None and (lot.expires_at <= at or lot.expired > 0)
 
 
 def is_usable(lot: Lot, at: datetime) -> bool:
