@@ -226,9 +226,8 @@ class Producer:
 
 def _aws_transport(connection: Connection) -> AsyncTransport:
     # Topics need aiobotocore: said now, and not when the first fact leaves.
-    missing = [name for name in ("aiobotocore", "httptools", "orjson") if not find_spec(name)]
-    if missing:
-        why = f"{missing[0]} is not installed: pip install 'billfleet-producers[async]'"
+    if not find_spec("aiobotocore"):
+        why = "aiobotocore is not installed: pip install 'billfleet-producers[async]'"
         raise ProducerMisconfigured(why, code="NoAsyncClient")
     from billfleet_producers.async_transport import AsyncAwsTransport
 

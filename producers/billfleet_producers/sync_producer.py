@@ -10,14 +10,13 @@ import random as system_random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from importlib.util import find_spec
 from types import TracebackType
 from typing import Protocol, Self
 
 from billfleet_contracts import Event
 from billfleet_producers.claim_check import CheckingIn, ClaimCheck, LargeBody
 from billfleet_producers.connection import Connection
-from billfleet_producers.errors import ProducerError, ProducerMisconfigured, ProducerNotOpen
+from billfleet_producers.errors import ProducerError, ProducerNotOpen
 from billfleet_producers.outgoing import Outgoing
 from billfleet_producers.packing import Batch
 from billfleet_producers.preparing import Preparation, Sendable, random_id, utc_now
@@ -168,10 +167,6 @@ def _call(transport: SyncTransport, batch: Batch) -> list[Answer] | ProducerErro
 
 
 def _aws_transport(connection: Connection) -> SyncTransport:
-    missing = [name for name in ("httptools", "orjson") if not find_spec(name)]
-    if missing:
-        why = f"{missing[0]} is not installed: pip install httptools orjson"
-        raise ProducerMisconfigured(why, code="NoClient")
     # botocore is heavy: programs that only record never load it.
     from billfleet_producers.sync_transport import SyncAwsTransport
 

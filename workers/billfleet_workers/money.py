@@ -8,20 +8,12 @@ adapter says so.
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from types import MappingProxyType
-
-from iso4217 import Currency
 
 MINOR_MAX = 2**63 - 1
 """The largest amount that the ledger's column holds."""
 
-EXPONENTS: Mapping[str, int] = MappingProxyType(
-    {
-        currency.code: currency.exponent
-        for currency in Currency
-        if currency.exponent is not None  # gold, test codes and the like can't be charged
-    }
-)
 _DECIMAL = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?")
 
 
@@ -41,6 +33,21 @@ class AmountOutOfRange(MoneyError):
     """The amount is larger than the ledger can hold. Check its decimal point."""
 
 
+@cache
+def exponents() -> Mapping[str, int]:
+    """The decimals of every currency that money is counted in, by its code."""
+    # Four megabytes of tables: not for a worker that has nothing to do yet.
+    from iso4217 import Currency
+
+    return MappingProxyType(
+        {
+            currency.code: currency.exponent
+            for currency in Currency
+            if currency.exponent is not None  # gold, test codes and the like can't be charged
+        }
+    )
+
+
 def exponent(currency: str) -> int:
     """How many decimals the currency has: JPY 0, USD 2, KWD 3, CLF 4.
 
@@ -48,7 +55,7 @@ def exponent(currency: str) -> int:
         UnknownCurrency: not an ISO 4217 code with minor units.
     """
     try:
-        return EXPONENTS[currency]
+        return exponents()[currency]
     except KeyError:
         raise UnknownCurrency(f"{currency!r} is not an ISO 4217 currency") from None
 

@@ -7,6 +7,7 @@ The figures are the workers', reached through `billfleet_workers.main.analytics`
 import asyncio
 import json
 import uuid
+import webbrowser
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +19,7 @@ from billfleet_contracts import EventTracked, ReportRequested
 from billfleet_db.tenants import Tenant
 from billfleet_ops import analytics_files, analytics_rules, analytics_views
 from billfleet_ops import analytics_lookup as lookup
-from billfleet_ops.configuration import load_settings
+from billfleet_ops.configuration import home_directory, load_settings
 from billfleet_ops.errors import UsageWrong
 from billfleet_ops.exits import Exit
 from billfleet_ops.output import Cell, Output
@@ -184,21 +185,27 @@ def show(
 @group.command(
     "report",
     epilog=lesson(
-        ("billfleet analytics report --month 2026-10", "of every tenant, into the object store"),
+        ("billfleet analytics report --month", "the last month that is over, of every tenant"),
+        ("billfleet analytics report --month --tenant acme --open", "and look at the page"),
         (
-            "billfleet analytics report --month 2026-10 --tenant acme --to reports",
-            "and copies of the files in a folder",
+            "billfleet analytics report --week 2026-10-05 --tenant acme --to reports",
+            "the week of that day, and copies of the files in a folder",
         ),
     ),
 )
 def report(
-    month: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="A month.")] = None,
-    week: Annotated[str | None, typer.Option(metavar="DATE", help="The week of a day.")] = None,
-    day: Annotated[str | None, typer.Option(metavar="DATE", help="A day.")] = None,
+    when: Annotated[
+        str | None,
+        typer.Argument(help="YYYY-MM or YYYY-MM-DD; the last one that is over without it."),
+    ] = None,
+    month: Annotated[bool, typer.Option("--month", help="A month; so without any.")] = False,
+    week: Annotated[bool, typer.Option("--week", help="The week of a day.")] = False,
+    day: Annotated[bool, typer.Option("--day", help="A day.")] = False,
     tenant: OneTenant = None,
     as_of: AsOf = None,
     again: Annotated[int, typer.Option(min=0, help="Make it once more, under a number.")] = 0,
     to: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Copies of the files.")] = None,
+    open_it: Annotated[bool, typer.Option("--open", help="Show the pages in a browser.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make the business report of a month, a week or a day: HTML, CSV and JSON.
@@ -206,15 +213,17 @@ def report(
     The files go to the object store, and whoever reads the tenant's reports is told. What was
     made before is not made again: give --again 1 for a second one with what is known by now.
     """
-    period, within = chosen({"month": month, "week": week, "day": day})
+    now = datetime.now(UTC)
+    instant = _instant(as_of, now)
+    period, within = chosen({"month": month, "week": week, "day": day}, when, instant or now)
     settings, output = load_settings(), Output()
-    asked = ReportRequested(
-        period=period,
-        first_day=within,
-        as_of=_instant(as_of, datetime.now(UTC)),
-        request_no=again,
-    )
+    asked = ReportRequested(period=period, first_day=within, as_of=instant, request_no=again)
+    if open_it and to is None:
+        to = home_directory().absolute() / "reports"
     made = asyncio.run(_make(settings, lookup.some_tenants(settings, tenant), asked, to))
+    if open_it:
+        for page in (file for one in made for file in one["files"] if _is_page(file)):
+            webbrowser.open(Path(page).absolute().as_uri())
     if as_json:
         output.json(made)
         return
@@ -254,6 +263,11 @@ async def _make(
             }
         )
     return told
+
+
+def _is_page(file: str) -> bool:
+    """Whether it is a page in a folder; others lie in the object store under the same ending."""
+    return file.endswith(".html") and Path(file).is_file()
 
 
 def _copy(bodies: dict[str, bytes], folder: Path, stem: str) -> list[str]:

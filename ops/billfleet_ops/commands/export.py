@@ -72,7 +72,9 @@ def register(app: typer.Typer) -> None:
 def request(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="See `datasets`.")],
     tenant: Tenant,
-    form: Annotated[str, typer.Option("--format", help="csv, ndjson, parquet, xlsx, pdf.")] = "csv",
+    form: Annotated[
+        str, typer.Option("--format", help="csv, ndjson, parquet; xlsx to open; pdf.")
+    ] = "csv",
     filters: Annotated[
         list[str] | None, typer.Option("--filter", metavar="NAME=VALUE", help="May be repeated.")
     ] = None,

@@ -41,6 +41,21 @@ class SleepyStore(MemoryObjectStore):
         begun = await super().begin_upload(key, content_type=content_type, metadata=metadata)
         return _SleepyUpload(self, begun)
 
+    async def put(
+        self,
+        key: str,
+        body: bytes,
+        *,
+        content_type: str,
+        metadata: Mapping[str, str] | None = None,
+        if_absent: bool = False,
+    ) -> None:
+        """Put, and then perhaps sleep."""
+        await super().put(
+            key, body, content_type=content_type, metadata=metadata, if_absent=if_absent
+        )
+        await self.sleep("put")
+
     async def head(self, key: str) -> ObjectHead:
         """What was known before the sleep."""
         head = await super().head(key)
@@ -105,7 +120,7 @@ async def test_manifest_that_cannot_be_put_holds_the_export_back(world: ExportWo
     assert (await world.export()).state == "ready"
 
 
-@pytest.mark.parametrize("at", ["begin", "complete", "head"])
+@pytest.mark.parametrize("at", ["begin", "complete", "head", "put"])
 async def test_worker_that_slept_through_its_lease_leaves_its_successors_file_alone(
     world: ExportWorld, at: str
 ) -> None:

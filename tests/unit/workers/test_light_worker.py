@@ -33,6 +33,7 @@ HEAVY = {
     "email_validator",
     "fastapi",
     "fpdf",
+    "iso4217",
     "jinja2",
     "numpy",
     "opentelemetry",

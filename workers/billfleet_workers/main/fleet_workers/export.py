@@ -31,7 +31,7 @@ AT_ONCE_MAX: Final = 3
 async def _open(shared: Shared) -> Handlers:
     from billfleet_workers.handlers.export import ExportHandler, ExportPolicy, Workshop
 
-    _give_memory_back()
+    give_memory_back()
     lease = timedelta(seconds=shared.settings.lease_s or LEASE_S)
     handler = ExportHandler(
         Workshop(shared.database, await shared.open_objects(), shared.clock, lease=lease),
@@ -42,7 +42,7 @@ async def _open(shared: Shared) -> Handlers:
     return {ExportRequested.TYPE: handler}
 
 
-def _give_memory_back() -> None:
+def give_memory_back() -> None:
     """Tell glibc to return big buffers at once, and Arrow to use glibc, before it is imported.
 
     Elsewhere there is no such call, and no need.
