@@ -128,6 +128,15 @@ _FOR_A_HUMAN = text(f"""
     LIMIT :limit
 """)
 
+# Two halves, because each has an index of its own.
+_OF_OTHER_GATEWAYS = text("""
+    SELECT gateway, count(*) AS count FROM (
+      SELECT gateway FROM billing.attempts WHERE state = 'unknown' AND gateway <> :gateway
+      UNION ALL
+      SELECT gateway FROM billing.attempts WHERE state = 'prepared' AND gateway <> :gateway) a
+    GROUP BY gateway ORDER BY gateway
+""")
+
 _DECLINES = text("""
     SELECT account_id, currency, count(*) AS count, min(concluded_at) AS oldest_at
     FROM billing.attempts
@@ -236,6 +245,12 @@ async def unresolved(
     """Attempts that nobody asks about any more and a person must look at, oldest first."""
     values = {"tenant_id": tenant_id, "all": also_still_checked, "limit": limit}
     return [Attempt(*row) for row in await connection.execute(_FOR_A_HUMAN, values)]
+
+
+async def of_other_gateways(connection: AsyncConnection, gateway: str) -> dict[str, int]:
+    """How many open attempts were made through which gateway other than this one."""
+    rows = await connection.execute(_OF_OTHER_GATEWAYS, {"gateway": gateway})
+    return {row.gateway: row[1] for row in rows}
 
 
 async def declines_since(

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billfleet_db import Database, migrate
+from billfleet_db import Database, attempts, migrate
 from billfleet_db.errors import DatabaseError, redacted
 from billfleet_db.figures import backlog
 from billfleet_ops.endings import as_operator_error
@@ -40,8 +40,10 @@ WHERE n.nspname = 'billing' AND t.tgenabled = 'A' AND NOT t.tgisinternal
 NOW = text("SELECT clock_timestamp()")
 
 
-async def check_database(url: str, *, now: datetime | None = None) -> list[Finding]:
-    """All findings about the database that workers use."""
+async def check_database(
+    url: str, *, now: datetime | None = None, gateway: str | None = None
+) -> list[Finding]:
+    """All findings about the database that workers use, who charge through `gateway`."""
     database = Database.connect(url, pool_size=1, application_name="billfleet-doctor")
     try:
         async with database.transaction() as connection:
@@ -52,6 +54,8 @@ async def check_database(url: str, *, now: datetime | None = None) -> list[Findi
             return [reached, clock, migrated]
         async with database.transaction() as connection:
             found = [reached, clock, migrated, await _role(connection), await _triggers(connection)]
+            if gateway is not None:
+                found += await _other_gateways(connection, gateway)
             return found + await _waiting(connection)
     except DatabaseError as error:
         known = as_operator_error(error)
@@ -113,6 +117,21 @@ async def _triggers(connection: AsyncConnection) -> Finding:
             "Somebody removed them: restore them from the migration and run `ledger verify`.",
         )
     return fine("ledger triggers", "rows and TRUNCATE are refused for every role")
+
+
+async def _other_gateways(connection: AsyncConnection, gateway: str) -> list[Finding]:
+    """Attempts that no worker asks about, because another gateway has to be asked."""
+    others = await attempts.of_other_gateways(connection, gateway)
+    return [
+        doubtful(
+            "payment gateway",
+            f"{count} open attempts were made through {other}, and BILLFLEET_GATEWAY is {gateway}: "
+            "nobody asks about them, and nothing new is charged to their accounts",
+            f"Run the collect workers with BILLFLEET_GATEWAY={other} until they are resolved, or "
+            f"look each one up there yourself: {Runbook.ATTEMPTS_FOR_A_HUMAN}",
+        )
+        for other, count in others.items()
+    ]
 
 
 async def _waiting(connection: AsyncConnection) -> list[Finding]:

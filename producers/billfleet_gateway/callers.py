@@ -1,7 +1,8 @@
 """Who calls: a bearer token becomes a caller with a tenant and scopes, at the tenant's rate.
 
 Routes depend on `Needs(scope)`. Keys are remembered for a few seconds, so that a busy caller does
-not cost a look-up a request. It must not say why credentials are refused.
+not cost a look-up a request; an address whose look-ups found nothing is refused before the next.
+It must not say why credentials are refused.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from billfleet_gateway.problems import Problem, unavailable
 from billfleet_gateway.tokens import KeySetAway
 
 REMEMBERED_MAX = 10_000
+TOO_FAST = "This is faster than the agreed rate."
+TOO_STRANGE = "Too many requests with no valid key or token came from this address."
 bearer = HTTPBearer(auto_error=False, description="An API key (`bfk_...`), or a JSON Web Token.")
 
 
@@ -32,7 +35,9 @@ class Reception:
         options = door.options
         self._door = door
         self._tenants = Buckets(options.requests_per_s, options.burst)
-        self._strangers = Buckets(options.strangers_per_s, options.strangers_per_s * 4)
+        burst = options.strangers_per_s * 4
+        # Look-ups that are on their way together are paid for when they have found nothing.
+        self._strangers = Buckets(options.strangers_per_s, burst, debt_max=burst)
         self._keys: OrderedDict[str, tuple[ApiKey | None, float]] = OrderedDict()
 
     async def receive(self, token: str | None, host: str) -> Caller:
@@ -41,22 +46,22 @@ class Reception:
         Raises:
             Problem: unauthenticated; too many requests; the key set or the database is away.
         """
-        caller = None if token is None else await self._caller(token)
+        caller = None if token is None else await self._caller(token, host)
         if caller is None:
-            self._take(self._strangers, host)
+            _hold_off(self._strangers.take(host, self._door.monotonic()), TOO_STRANGE)
             raise Problem(
                 "unauthenticated",
                 "The request has no valid API key or token.",
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        self._take(self._tenants, caller.tenant)
+        _hold_off(self._tenants.take(caller.tenant, self._door.monotonic()), TOO_FAST)
         return caller
 
-    async def _caller(self, token: str) -> Caller | None:
+    async def _caller(self, token: str, host: str) -> Caller | None:
         presented = read_key(token)
         if presented is None:
             return await self._token(token)
-        key = await self._key(presented.key_id)
+        key = await self._key(presented.key_id, host)
         if key is None or not presented.opens(key.secret_hash):
             return None
         if not key.is_valid(self._door.now()):
@@ -71,11 +76,13 @@ class Reception:
         except KeySetAway:
             raise unavailable("The key set", self._door.options.retry_after_s) from None
 
-    async def _key(self, key_id: str) -> ApiKey | None:
+    async def _key(self, key_id: str, host: str) -> ApiKey | None:
         now_s = self._door.monotonic()
         known, at_s = self._keys.get(key_id, (None, -math.inf))
         if now_s - at_s < self._door.options.key_cache_s:
             return known
+        if known is None:
+            _hold_off(self._strangers.wait_s(host, now_s), TOO_STRANGE)
         async with self._door.database.transaction() as connection:
             found = await api_keys.find(connection, key_id)
         self._keys[key_id] = (found, now_s)
@@ -84,14 +91,10 @@ class Reception:
             self._keys.popitem(last=False)
         return found
 
-    def _take(self, buckets: Buckets, name: str) -> None:
-        wait_s = buckets.take(name, self._door.monotonic())
-        if wait_s > 0:
-            raise Problem(
-                "too-many-requests",
-                "This is faster than the agreed rate.",
-                headers={"Retry-After": str(math.ceil(wait_s))},
-            )
+
+def _hold_off(wait_s: float, detail: str) -> None:
+    if wait_s > 0:
+        raise Problem("too-many-requests", detail, headers={"Retry-After": str(math.ceil(wait_s))})
 
 
 class Needs:

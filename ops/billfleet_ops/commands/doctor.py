@@ -82,7 +82,8 @@ def _settings(settings: Settings) -> Finding:
 
 def _database(settings: Settings) -> list[Finding]:
     try:
-        return asyncio.run(check_database(settings.database_url.get_secret_value()))
+        url = settings.database_url.get_secret_value()
+        return asyncio.run(check_database(url, gateway=settings.gateway))
     except Exception as error:
         known = as_operator_error(error)
         if known is None:

@@ -8,7 +8,9 @@ import pytest
 from billfleet_contracts import PaymentReported
 from billfleet_db import figures
 from billfleet_ops import cli
+from billfleet_ops.database_checks import check_database
 from billfleet_ops.exits import Exit
+from billfleet_ops.runbooks import Runbook
 from billfleet_workers.adapters.memory_payments import Step
 from billfleet_workers.handlers.collect import CollectPolicy
 from billfleet_workers.runtime.ports.payments import Declined, NotSent, Unknown
@@ -90,6 +92,26 @@ async def test_attempts_that_wait_for_a_person_are_listed(
     assert await run("unresolved", "--json") == Exit.FAILED
     (found,) = json.loads(capsys.readouterr().out)
     assert (found["attempt_key"], found["state"]) == (key(), "unknown")
+
+
+async def test_doctor_names_the_gateway_of_attempts_that_this_one_cannot_resolve(
+    world: World, database_url: str
+) -> None:
+    """R24: the workers leave them alone, so their accounts would stay PENDING for ever."""
+    await world.seed("a1", "a2")
+    world.gateway.script("pm-a1", Step(Unknown("500")))
+    await world.collect(ref("a1"), ref("a2"))
+    at_home = await check_database(database_url, gateway="memory")
+    assert [one for one in at_home if one.check == "payment gateway"] == []
+    (found,) = [
+        one
+        for one in await check_database(database_url, gateway="log")
+        if one.check == "payment gateway"
+    ]
+    assert found.level == "warning"
+    assert "1 open attempts were made through memory" in found.what
+    assert "BILLFLEET_GATEWAY=memory" in found.remedy
+    assert str(Runbook.ATTEMPTS_FOR_A_HUMAN) in found.remedy
 
 
 async def test_operator_says_that_it_was_paid(stuck: World) -> None:

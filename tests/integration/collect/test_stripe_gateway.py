@@ -1,5 +1,6 @@
 """The stripe adapter against the fake gateway on loopback, down to the ledger."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -12,8 +13,10 @@ from aiohttp.test_utils import TestServer
 from billfleet_contracts import CollectPayments, PaymentReported
 from billfleet_ops.local.payment_faults import Fault, FaultKind, FaultPlan
 from billfleet_ops.local.payment_gateway import FakeGateway
-from billfleet_workers.adapters.payments_stripe import StripeGateway
+from billfleet_workers.adapters.payments_rated import PATIENCE_S
+from billfleet_workers.adapters.payments_stripe import CALL_S, FIND_S, StripeGateway
 from billfleet_workers.adapters.stripe_webhook import WebhookRefused, read_webhook, tenant_of_key
+from billfleet_workers.handlers.collect.policy import CollectPolicy
 from billfleet_workers.runtime.errors import Transient, Unavailable
 from billfleet_workers.runtime.handling import Finished
 from billfleet_workers.runtime.ports.payments import (
@@ -191,6 +194,59 @@ async def test_payment_is_found_among_more_than_one_page_of_a_customer() -> None
             await bench.gateway.charge(f"other-{number}", body)
         found = await bench.gateway.find(KEY, bench.gateway.request_body(charge()))
         assert found == Succeeded("pi_" + "1".zfill(24))
+
+
+@asynccontextmanager
+async def endless(
+    *, found: bool = False, hangs_at_page: int = 0, find_s: float = 60.0
+) -> AsyncIterator[tuple[StripeGateway, list[str]]]:
+    """A customer with payments without end, none of which is ours unless search finds it."""
+    asked: list[str] = []
+
+    def page(kind: str, metadata: Mapping[str, str], *, more: bool) -> web.Response:
+        one = {"object": "payment_intent", "status": "succeeded", "metadata": metadata}
+        data = [one | {"id": f"pi_{len(asked)}_{number}"} for number in range(100)]
+        listed = {"object": kind, "url": "/v1/payment_intents", "has_more": more}
+        return web.json_response(listed | {"data": data if metadata or more else []})
+
+    async def list_page(_: web.Request) -> web.Response:
+        asked.append("list")
+        if len(asked) == hangs_at_page:
+            await asyncio.Event().wait()
+        return page("list", {}, more=True)
+
+    async def search(_: web.Request) -> web.Response:
+        asked.append("search")
+        return page("search_result", {"billfleet_key": KEY} if found else {}, more=False)
+
+    application = web.Application()
+    application.router.add_get("/v1/payment_intents", list_page)
+    application.router.add_get("/v1/payment_intents/search", search)
+    async with TestServer(application) as server:
+        gateway = StripeGateway("sk_test", api_base=str(server.make_url("")), find_s=find_s)
+        yield gateway, asked
+        await gateway.close()
+
+
+@pytest.mark.parametrize("found", [False, True])
+async def test_customer_with_payments_without_end_is_looked_through_so_far_and_then_searched(
+    found: bool,
+) -> None:
+    """R22: what was not looked at is unknown; "not there" would charge again."""
+    async with endless(found=found) as (gateway, asked):
+        answer = await gateway.find(KEY, gateway.request_body(charge()))
+    assert isinstance(answer, Succeeded if found else Unknown)
+    assert asked == ["list"] * 10 + ["search"]
+
+
+async def test_looking_through_a_customer_ends_well_before_the_lease_and_knows_nothing() -> None:
+    """R22: or two workers would talk to the gateway about one attempt."""
+    async with endless(hangs_at_page=3, find_s=0.2) as (gateway, asked):
+        answer = await gateway.find(KEY, gateway.request_body(charge()))
+    assert isinstance(answer, Unknown)
+    assert asked == ["list"] * 3
+    two_calls_s = 2 * CALL_S + 3 * PATIENCE_S
+    assert FIND_S + two_calls_s < CollectPolicy().lease.total_seconds()
 
 
 @pytest.mark.parametrize(

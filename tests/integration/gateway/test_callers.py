@@ -1,7 +1,9 @@
 """Who may come in: keys with scopes, rotated in flight, at their tenant's rate; tokens as well."""
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,9 +11,11 @@ import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billfleet_db import api_keys
+from billfleet_db import Database, api_keys
 from billfleet_gateway.app import create_app
+from billfleet_gateway.credentials import new_key
 from billfleet_gateway.tokens import TokenCheck, TokenRules
 from gateway_requests import purchase
 from gateway_world import FrontDoor
@@ -107,6 +111,42 @@ async def test_stranger_that_tries_keys_too_fast_waits(front: FrontDoor) -> None
     async with front.client(None) as stranger:
         statuses = [(await stranger.get(PATH)).status_code for _ in range(5)]
     assert statuses == [401, 401, 401, 401, 429]
+
+
+class CountedDatabase:
+    """A database that counts its transactions."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.count = 0
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        self.count += 1
+        async with self._database.transaction() as connection:
+            yield connection
+
+
+async def test_stranger_with_made_up_keys_is_sent_away_before_anything_is_looked_up(
+    front: FrontDoor,
+) -> None:
+    front.with_options(strangers_per_s=1.0)
+    database = CountedDatabase(front.door.database)
+    front.door.database = database  # type: ignore[assignment]  # a door needs no more of it
+    async with front.client("acme") as acme, front.client(None) as stranger:
+        assert (await acme.get(PATH)).status_code == 200
+        database.count = 0
+
+        async def try_key() -> httpx.Response:
+            return await stranger.get(PATH, headers={"Authorization": f"Bearer {new_key().shown}"})
+
+        answers = [await try_key() for _ in range(8)]
+        assert [answer.status_code for answer in answers] == [401] * 4 + [429] * 4
+        assert database.count == 4
+        assert "with no valid key" in answers[-1].json()["detail"]
+        # Who is known goes on from the same address, also when the key is looked up anew.
+        front.door.options = replace(front.door.options, key_cache_s=0.0)
+        assert (await acme.get(PATH)).status_code == 200
 
 
 Issue = Callable[..., str]

@@ -1,6 +1,8 @@
 """One event, at most one mail: suppression, faults of the mail service, and deaths in between."""
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -14,6 +16,8 @@ from billfleet_contracts import (
     SendMail,
 )
 from billfleet_db.mail import Suppression, policies, suppressions
+from billfleet_workers.adapters.memory_objects import MemoryObjectStore
+from billfleet_workers.runtime.clock import Clock
 from billfleet_workers.runtime.errors import Permanent, Transient
 from billfleet_workers.runtime.ports.mailer import Rejected, Throttled
 from mail_world import ADA, NOW, MailWorld, parsed, part_of, verification
@@ -273,6 +277,44 @@ async def test_a_store_that_is_away_keeps_no_copy_and_holds_up_no_mail(world: Ma
     await world.open_account(owes=False)
     world.objects.faults.take_away()
     assert (await world.send(verification())).note == {"sent": 1}
+
+
+class _BrokenStore(MemoryObjectStore):
+    """An object store that fails as nobody foresaw; or, told to hang, never answers."""
+
+    def __init__(self, clock: Clock, *, hangs: bool) -> None:
+        super().__init__(clock)
+        self._hangs = hangs
+
+    async def put(
+        self,
+        key: str,
+        body: bytes,
+        *,
+        content_type: str,
+        metadata: Mapping[str, str] | None = None,
+        if_absent: bool = False,
+    ) -> None:
+        if self._hangs:
+            await asyncio.Event().wait()
+        raise RuntimeError("a defect of whoever keeps copies")
+
+
+@pytest.mark.parametrize("hangs", [False, True], ids=["breaks", "hangs"])
+async def test_a_mail_that_went_out_is_recorded_as_sent_whatever_becomes_of_its_copy(
+    world: MailWorld, hangs: bool
+) -> None:
+    """R47: or it would count as unheard, and go again."""
+    await world.open_account(owes=False)
+    world.objects = _BrokenStore(world.clock, hangs=hangs)
+    world.policy = replace(world.policy, copy_patience_s=0.01)
+    handler = world.new_email_handler()
+    work = world.work(verification())
+    assert (await handler.handle(work)).note == {"sent": 1}
+    assert (await handler.handle(world.again(work.envelope))).note == {"already_done": 1}
+    assert len(world.mailer.taken) == 1
+    assert (await world.mail()).state == "sent"
+    assert world.metrics.counted["mail_copies_lost", "verification"] == 1
 
 
 async def test_a_receipt_goes_only_where_the_tenant_wants_receipts(world: MailWorld) -> None:

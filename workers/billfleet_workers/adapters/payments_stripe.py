@@ -5,10 +5,12 @@ turns the SDK's retries off: when to ask again is decided by the recorded state 
 The key travels twice, as Idempotency-Key and in the metadata, so that a payment can still be
 found when Stripe has forgotten the key. It knows no table and no schedule.
 
-A payment method is written `cus_…/pm_…`. With the customer, `find` lists that customer's payments,
-which is consistent at once; a bare `pm_…` is found by search, which may lag by up to an hour.
+A payment method is written `cus_…/pm_…`. With the customer, `find` lists that customer's newest
+payments, which is consistent at once; a bare `pm_…`, and what may lie further back, is found by
+search, which may lag by up to an hour. What was not looked at counts as unknown.
 """
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any, Final, cast
@@ -49,6 +51,10 @@ _ABOUT_US: Final = frozenset(
     {"account_invalid", "livemode_mismatch", "secret_key_required", "testmode_charges_only"}
 )
 _PAGE: Final = 100
+_LOOKED_AT_MAX: Final = 10 * _PAGE
+CALL_S: Final = 30.0
+FIND_S: Final = 60.0
+"""For all the calls of one question. With the charges that may follow it fits into the lease."""
 # Failures that come before the first byte of a request is written.
 _BEFORE_SENDING: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
@@ -59,11 +65,17 @@ class StripeGateway:
     name = "stripe"
 
     def __init__(
-        self, api_key: str, *, api_base: str | None = None, timeout_s: float = 30.0
+        self,
+        api_key: str,
+        *,
+        api_base: str | None = None,
+        timeout_s: float = CALL_S,
+        find_s: float = FIND_S,
     ) -> None:
         # Five seconds suffice to connect; past `timeout_s` the outcome counts as unknown.
         limit = aiohttp.ClientTimeout(total=timeout_s, connect=min(5.0, timeout_s))
         self._http = stripe.AIOHTTPClient(timeout=limit)
+        self._find_s = find_s
         self._opened = False
         self._stripe = stripe.StripeClient(
             api_key,
@@ -134,10 +146,10 @@ class StripeGateway:
         self._opened = True
         customer = json.loads(body).get("customer")
         try:
-            if customer is None:
+            async with asyncio.timeout(self._find_s):
+                if customer is not None:
+                    return await self._look_through(customer, key)
                 intent = await self._search(key)
-            else:
-                intent = await self._look_through(customer, key)
         except stripe.StripeError as error:
             answer = _answer_of_error(error)
             # A question that failed says nothing about the charge, whatever the failure was.
@@ -168,13 +180,22 @@ class StripeGateway:
         )
         return found.data[0] if found.data else None
 
-    async def _look_through(self, customer: str, key: str) -> stripe.PaymentIntent | None:
+    async def _look_through(self, customer: str, key: str) -> GatewayAnswer | None:
         parameters: PaymentIntentListParams = {"customer": customer, "limit": _PAGE}
         page = await self._stripe.v1.payment_intents.list_async(parameters)
+        looked_at = 0
         async for intent in page.auto_paging_iter():
             if _metadata(intent).get(KEY_FIELD) == key:
-                return intent
-        return None
+                return _answer_of_intent(intent)
+            looked_at += 1
+            if looked_at == _LOOKED_AT_MAX:
+                break
+        else:
+            return None
+        found = await self._search(key)
+        if found is not None:
+            return _answer_of_intent(found)
+        return Unknown(f"not among the customer's newest {looked_at} payments, nor found by search")
 
 
 def _customer_and_method(payment_method: str) -> tuple[str | None, str]:

@@ -30,7 +30,7 @@ from billfleet_workers.handlers.email.turns import Turns
 from billfleet_workers.handlers.outbox_rows import outbox_row
 from billfleet_workers.handlers.unit_of_work import transaction
 from billfleet_workers.runtime.clock import Clock
-from billfleet_workers.runtime.errors import DeliveryError, Permanent, Transient, Unavailable
+from billfleet_workers.runtime.errors import Permanent, Transient, Unavailable
 from billfleet_workers.runtime.handling import Finished, Work
 from billfleet_workers.runtime.ports.mailer import (
     FinishedMail,
@@ -118,9 +118,7 @@ class EmailHandler:
         """Hand the mail over, and keep a copy meanwhile."""
         started_s = self._ports.clock.monotonic()
         mail = FinishedMail(handover.sender, handover.recipient, handover.body, handover.tags)
-        answer, _ = await asyncio.gather(
-            self._hand_to_service(mail), self._keep_copy(handover), return_exceptions=False
-        )
+        answer, _ = await asyncio.gather(self._hand_to_service(mail), self._keep_copy(handover))
         spent_ms = (self._ports.clock.monotonic() - started_s) * 1000
         self._ports.metrics.timing("mail_service_ms", spent_ms, service=self._ports.mailer.name)
         return answer
@@ -136,11 +134,14 @@ class EmailHandler:
     async def _keep_copy(self, handover: Handover) -> None:
         """What was sent, for whoever looks it up. A mail goes out with or without it."""
         try:
-            await self._ports.objects.put(
-                handover.object_key, handover.copy, content_type="message/rfc822"
-            )
-        except DeliveryError as error:
-            _log.warning("mail_copy_lost", mail_id=str(handover.mail.mail_id), reason=error.reason)
+            async with asyncio.timeout(self._policy.copy_patience_s):
+                await self._ports.objects.put(
+                    handover.object_key, handover.copy, content_type="message/rfc822"
+                )
+        except Exception as error:  # noqa: BLE001 - whatever it is: the mail may be out already
+            self._ports.metrics.count("mail_copies_lost", template=handover.mail.template)
+            reason = str(error) or type(error).__name__
+            _log.warning("mail_copy_lost", mail_id=str(handover.mail.mail_id), reason=reason)
 
     async def _take_back(self, handover: Handover) -> None:
         async with transaction(self._ports.database) as connection:

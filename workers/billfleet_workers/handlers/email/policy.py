@@ -7,15 +7,17 @@ from dataclasses import dataclass
 class MailPolicy:
     """What differs between installations.
 
-    `lease_s` covers one call of the mail service. `patience_s` is how long a mail waits in a worker
-    for its turn; then it goes back for `back_in_s`, each time for twice as long. `keeps_secrets`:
-    kept copies show codes and links that open something, which only a stack on one's own machine
-    should do.
+    `lease_s` covers one call of the mail service; `copy_patience_s`, well below it, is how long a
+    mail waits for its copy before what the service said is written down. `patience_s` is how long
+    a mail waits in a worker for its turn; then it goes back for `back_in_s`, each time for twice
+    as long. `keeps_secrets`: kept copies show codes and links that open something, which only a
+    stack on one's own machine should do.
     """
 
     sender: str
     marketing_sender: str
     lease_s: float = 60.0
+    copy_patience_s: float = 15.0
     patience_s: float = 300.0
     back_in_s: float = 600.0
     keeps_secrets: bool = False

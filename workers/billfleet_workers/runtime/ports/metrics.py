@@ -34,6 +34,7 @@ Counter = Literal[
     "export_rows",
     "due_bill_requests",
     "mails",
+    "mail_copies_lost",
     "mail_notices",
 ]
 Timer = Literal[
@@ -116,6 +117,9 @@ METRICS: dict[Counter | Timer | Gauge, MetricDef] = {
         "counter", "Requests for due bills, by what was answered.", ("answer",)
     ),
     "mails": MetricDef("counter", "Mails, by what became of them.", ("template", "result")),
+    "mail_copies_lost": MetricDef(
+        "counter", "Mails of which no copy could be kept; they go out all the same.", ("template",)
+    ),
     "mail_notices": MetricDef(
         "counter", "What the mail service told us, by kind and what followed.", ("kind", "result")
     ),
