@@ -1,20 +1,26 @@
 """What a worker takes when it does nothing, when it holds a thousand messages, and to start.
 
-Run it as `python bench/footprint.py`; it prints four figures. The worker is the contest's, with
-everything imported that a `rebill` worker of the fleet imports (SQLAlchemy, asyncpg, ...), on the
-same local endpoints. Memory is resident memory as the kernel counts it. The CPU of the start says
-more than its seconds where a machine has other work.
+Run it as `python bench/footprint.py`; it prints five figures. One is of `billfleet worker run
+rebill` on the embedded stack. For the others the worker is the contest's, with everything that a
+`rebill` worker imports (SQLAlchemy, asyncpg, ...), on the contest's endpoints. Memory is resident
+memory as the kernel counts it. The CPU of the start says more than its seconds where a machine
+has other work.
 """
 
+import os
 import statistics
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
+from billfleet_ops.local.stack import EmbeddedStack
 from contest import Trial, open_trial
 from contestants import NODE, contestants
+from fleet_worker import running_workers
 from queue_arena import Arena, open_arena
 
 IN_FLIGHT = 1_000
@@ -32,6 +38,7 @@ def main() -> None:
         cpu_s = statistics.median(start.cpu_s for start in starts)
         idle_mb = max(start.idle_mb for start in starts)
         full_mb = full(arena)
+    print(f"worker run rebill, idle     {idle_fleet_mb():6.1f} MB")
     print(f"start to first receive      {first_receive_s:6.2f} s   (median of {STARTS})")
     print(f"CPU of the start            {cpu_s:6.2f} s   (median of {STARTS})")
     print(f"idle worker, resident       {idle_mb:6.1f} MB")
@@ -59,6 +66,17 @@ def idle(arena: Arena) -> Start:
             used = psutil.Process(child.pid).cpu_times()
             time.sleep(SETTLING_S)
             return Start(first_s, used.user + used.system, _rss_mb(child.pid))
+
+
+def idle_fleet_mb() -> float:
+    """Memory of a worker as the fleet runs it, when nothing comes."""
+    with tempfile.TemporaryDirectory(prefix="billfleet-bench-") as folder:
+        stack = EmbeddedStack(Path(folder), environ={}, stack="billfleet-bench", say=lambda _: None)
+        with stack.running(fresh=True):
+            environ = {**os.environ, **stack.environment(), "BILLFLEET_HOME": folder}
+            with running_workers(environ, Path(folder) / "worker.log", ["rebill"]) as pid:
+                time.sleep(SETTLING_S)
+                return _rss_mb(pid)
 
 
 def full(arena: Arena) -> float:

@@ -10,11 +10,11 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 
 from billfleet_workers.adapters.systemd import Systemd
-from billfleet_workers.handlers.relay import Relay
 from billfleet_workers.main.observing import open_backlog_watch, open_beats, say_goodbye
 from billfleet_workers.main.parts import (
     RELAY,
@@ -32,6 +32,9 @@ from billfleet_workers.runtime.supervision import supervise
 from billfleet_workers.runtime.tally import Tally
 from billfleet_workers.runtime.vitals import Vitals
 from billfleet_workers.settings import Settings
+
+if TYPE_CHECKING:
+    from billfleet_workers.handlers.relay import Relay
 
 RELAY_DRAIN_S = 5.0
 
@@ -152,7 +155,7 @@ async def _run(
 async def _drain(
     shared: Shared,
     consumers: Sequence[Consumer],
-    relay: Relay | None,
+    relay: "Relay | None",
     relaying: "asyncio.Task[None] | None",
 ) -> None:
     deadline_s = shared.settings.drain_deadline_s

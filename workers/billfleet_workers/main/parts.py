@@ -5,13 +5,11 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from billfleet_contracts import QUEUES, QueueSpec, decoder_of
-from billfleet_workers.adapters.aws_publisher import AwsPublisher
 from billfleet_workers.adapters.redeeming_queue import RedeemingQueue
 from billfleet_workers.adapters.sqs import SqsQueue
-from billfleet_workers.handlers.relay import Relay, Sealer
 from billfleet_workers.main.fleet_workers import SPECS
 from billfleet_workers.main.fleet_workers.spec import Handlers
 from billfleet_workers.main.shared import Shared
@@ -24,6 +22,9 @@ from billfleet_workers.runtime.ports.queue import Queue
 from billfleet_workers.runtime.recollection import Recollection
 from billfleet_workers.runtime.tally import Tally
 from billfleet_workers.runtime.vitals import Vitals
+
+if TYPE_CHECKING:
+    from billfleet_workers.handlers.relay import Relay, Sealer
 
 RELAY: Final = "relay"
 
@@ -80,8 +81,12 @@ def _spec(worker: str) -> QueueSpec:
     return next(spec for spec in QUEUES.values() if spec.worker == worker)
 
 
-async def open_relay(shared: Shared) -> Relay:
+async def open_relay(shared: Shared) -> "Relay":
     """The outbox relay, not yet started."""
+    # Imported here, as the sealer: the other workers stay small without them.
+    from billfleet_workers.adapters.aws_publisher import AwsPublisher
+    from billfleet_workers.handlers.relay import Relay
+
     publisher = await AwsPublisher.open(shared.clients, stack=shared.settings.stack)
     shared.closing.push_async_callback(publisher.close)
     return Relay(shared.upkeep, publisher, shared.clock, shared.metrics)
@@ -103,6 +108,8 @@ async def open_health(shared: Shared, vitals: Vitals) -> None:
     shared.closing.push_async_callback(endpoint.close)
 
 
-def open_sealer(shared: Shared) -> Sealer:
+def open_sealer(shared: Shared) -> "Sealer":
     """The sealer that runs beside the relay."""
+    from billfleet_workers.handlers.relay import Sealer
+
     return Sealer(shared.upkeep, shared.clock, every_s=shared.settings.seal_every_s)
