@@ -75,7 +75,7 @@ _ADD_RULES = text("""
     INSERT INTO loyalty.programme_rules
       (tenant_id, programme_id, version, valid_from, rules, work_id)
     VALUES (:tenant_id, :programme_id, :version, :valid_from, CAST(:rules AS jsonb), :work_id)
-    ON CONFLICT (tenant_id, programme_id, version) DO NOTHING
+    ON CONFLICT DO NOTHING
 """)
 _EXISTS = text("""
     SELECT EXISTS (SELECT FROM loyalty.programmes
@@ -197,7 +197,7 @@ async def add_rules(
     *,
     work_id: str,
 ) -> bool:
-    """Add a version; False where it is there already, unchanged."""
+    """Add a version; False where there is one of its number, or of its first instant, already."""
     values = {
         "tenant_id": tenant_id,
         "programme_id": programme_id,

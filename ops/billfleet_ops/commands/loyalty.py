@@ -267,7 +267,8 @@ async def _set_programme(said: ProgrammeFile, tenant: str) -> bool:
         kept = await loyalty.programmes.rules_of(connection, tenant, said.programme, said.version)
         if kept != new:
             raise Refused(
-                f"Version {said.version} of {said.programme} exists with other rules",
+                f"Version {said.version} of {said.programme} exists with other rules, "
+                "or another version begins in that instant",
                 where=f"tenant {tenant}",
                 remedy="Raise `version` and `valid_from`: cards rest on the old one.",
             )

@@ -74,6 +74,17 @@ async def test_a_message_at_fault_leaves_its_neighbours_alone(world: World) -> N
     assert world.metrics.counted["loyalty_transactions", "points", "done"] == 1
 
 
+async def test_rules_that_begin_when_others_do_are_answered_and_hold_up_nobody(
+    world: World,
+) -> None:
+    await world.seed()
+    await world.set_rules(PLAIN, version=2, valid_from=START)
+    rules = world.work(SetProgramme(programme_id="club", version=3, valid_from=START, rules=PLAIN))
+    answers = await world.handler.handle_batch([rules, world.work(world.buying(10))])
+    assert [isinstance(answer, Permanent) for answer in answers] == [True, False]
+    assert await world.spendable() == 10
+
+
 async def test_tenants_of_one_batch_keep_apart(world: World) -> None:
     """R70: the same ids at two tenants are two cards."""
     other = World(world.database, tenant="other")

@@ -162,7 +162,10 @@ class LoyaltyHandler:
                 connection, envelope.tenant, event.programme_id, event.version
             )
         if kept != version:
-            raise Permanent(f"version {event.version} of {event.programme_id} is another already")
+            raise Permanent(
+                f"version {event.version} of {event.programme_id} is another already, "
+                "or another one begins in that instant"
+            )
         return Finished({"versions": 1} if added else {"already_done": 1})
 
 
