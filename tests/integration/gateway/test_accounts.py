@@ -59,6 +59,7 @@ async def test_second_account_of_an_id_is_refused_and_changes_nothing(
         {"amount_minor": -1},
         {"amount_minor": 19.99},
         {"currency": "XXQ"},
+        {"currency": "XAU"},
         {"time_zone": "Mars/Base"},
         {"customer": {"customer_id": "c9", "name": "Bcc: x\r\nTo: y"}},
         {"first_billing_on": 20260331},
