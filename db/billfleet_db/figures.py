@@ -31,7 +31,7 @@ _CALLS = text(f"""
            (SELECT count(*) FROM billing.accounts WHERE parked_at IS NOT NULL) AS accounts_parked
 """)
 _BOOKS = text("""
-    SELECT a.tenant_id, a.currency,
+    SELECT a.tenant_id, coalesce(b.currency, a.currency) AS currency,
            count(DISTINCT a.account_id) AS accounts,
            count(b.period_start) AS periods,
            CAST(coalesce(sum(b.amount_minor), 0) AS bigint) AS charged_minor,
@@ -40,7 +40,7 @@ _BOOKS = text("""
              AS paid_minor,
            count(*) FILTER (WHERE b.state = 'open') AS open
     FROM billing.accounts a LEFT JOIN billing.bills b USING (tenant_id, account_id)
-    GROUP BY a.tenant_id, a.currency ORDER BY a.tenant_id, a.currency
+    GROUP BY 1, 2 ORDER BY 1, 2
 """)
 
 
