@@ -124,7 +124,7 @@ _MISPLACED = """
       WHEN 'redemption' THEN ARRAY['spend']
       WHEN 'expiry' THEN ARRAY['expire']
       ELSE CASE c.kind
-        WHEN 'points' THEN ARRAY['reverse', 'void', 'debt']
+        WHEN 'points' THEN ARRAY['reverse', 'void', 'debt', 'recover']
         WHEN 'stamps' THEN ARRAY['unstamp', 'reopen']
         ELSE ARRAY['return', 'recover', 'expire', 'issue'] END END)
 """

@@ -146,6 +146,17 @@ _SPENT_BY = text("""
 """)
 
 
+# Points that came back to a lot after its end, and were given anew in the lot of that cancellation.
+_GIVEN_ANEW = text("""
+    SELECT e.lot_id, e.transaction_id, e.quantity
+    FROM loyalty.movements e
+    JOIN loyalty.lots g ON g.tenant_id = e.tenant_id AND g.lot_id = e.transaction_id
+    WHERE e.tenant_id = :tenant_id AND e.lot_id = ANY(CAST(:lot_ids AS text[]))
+      AND e.kind = 'expire'
+    ORDER BY e.movement_id
+""")
+
+
 async def open_lots(
     connection: AsyncConnection, tenant_id: str, card_ids: Iterable[str]
 ) -> list[tuple[str, Lot]]:
@@ -243,3 +254,11 @@ async def spent_by(
     """What redemptions took from each lot, less what cancellations gave back; with their ids."""
     values = {"tenant_id": tenant_id, "transaction_ids": sorted(set(transaction_ids))}
     return [(row[0], SpentLot(*row[1:])) for row in await connection.execute(_SPENT_BY, values)]
+
+
+async def given_anew(
+    connection: AsyncConnection, tenant_id: str, lot_ids: Iterable[str]
+) -> list[tuple[str, str, int]]:
+    """Of these lots: in which other lot points of theirs that had expired live on, and how many."""
+    values = {"tenant_id": tenant_id, "lot_ids": sorted(set(lot_ids))}
+    return [(row[0], row[1], row[2]) for row in await connection.execute(_GIVEN_ANEW, values)]

@@ -280,3 +280,34 @@ async def test_a_programme_without_a_stamp_card_refuses_stamps(world: World) -> 
     world.later(timedelta(seconds=1))
     await world.handle(world.stamping(1))
     assert (await world.vouchers(), (await world.card()).stamps) == (1, 1)
+
+
+@pytest.mark.parametrize(("spent_again", "owed"), [(False, 0), (True, 40)])
+async def test_points_that_were_given_anew_are_taken_back_with_their_purchase(
+    world: World, *, spent_again: bool, owed: int
+) -> None:
+    """R61, R62: the grace of a late cancellation is no way to keep the points and the money."""
+    rules = PLAIN.model_copy(update={"expiry": Expiry(days=3), "grace_days": 5})
+    await world.seed(rules)
+    bought = await world.buy(100)
+    taken = await world.redeem("poster")
+    world.later(5 * DAY)
+    assert await world.cancel(taken) == "done"
+    assert await world.spendable() == 40
+    if spent_again:
+        await world.redeem("poster")
+    assert await world.cancel(bought) == "done"
+    assert (await world.spendable(), (await world.card()).debt_points) == (0, owed)
+
+
+async def test_points_that_have_ended_twice_cost_nobody_anything(world: World) -> None:
+    """R63"""
+    rules = PLAIN.model_copy(update={"expiry": Expiry(days=3), "grace_days": 5})
+    await world.seed(rules)
+    bought = await world.buy(100)
+    taken = await world.redeem("poster")
+    world.later(5 * DAY)
+    await world.cancel(taken)
+    world.later(9 * DAY)
+    assert await world.cancel(bought) == "done"
+    assert (await world.spendable(), (await world.card()).debt_points) == (0, 0)

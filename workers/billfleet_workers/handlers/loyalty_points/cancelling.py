@@ -5,12 +5,16 @@ Points that were spent or have expired meanwhile are never lost sight of: they b
 are recorded as void. It knows no database and no clock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
+from typing import Final
 
 from billfleet_db.loyalty import SpentLot, Voucher
 from billfleet_workers.handlers.loyalty_points.lots import Book, is_expired, recover
+
+_NOWHERE: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +26,30 @@ class TakenBack:
     owed: int
 
 
-def cancel_earning(book: Book, lot_id: str, points: int) -> TakenBack:
+def cancel_earning(
+    book: Book, lot_id: str, points: int, anew: Mapping[str, int] = _NOWHERE
+) -> TakenBack:
     """Take points of an earning back (R62, R63).
 
     What remains of that lot goes first; what of it has expired is recorded and costs nobody
-    anything; the rest has been spent and is owed. Other lots are left alone.
+    anything; the rest has been spent and is owed. Expired points that were given `anew` live on in
+    other lots, which pay for them. All other lots are left alone.
     """
     lot = book.lots[lot_id]
+    living = {
+        grace_id: min(given, book.lots[grace_id].issued - book.lots[grace_id].expired)
+        for grace_id, given in anew.items()
+    }
     taken = min(points, lot.remaining)
-    void = min(points - taken, lot.expired - lot.voided)
+    void = min(points - taken, max(0, lot.expired - sum(living.values()) - lot.voided))
     owed = points - taken - void
     book.move("reverse", lot_id, taken)
     book.move("void", lot_id, void)
     book.move("debt", lot_id, owed)
+    for grace_id, most in living.items():
+        paid = min(owed, most, book.lots[grace_id].remaining)
+        book.move("recover", grace_id, paid)
+        taken, owed = taken + paid, owed - paid
     return TakenBack(taken, void, owed)
 
 

@@ -42,6 +42,8 @@ class Counter:
     """Of each card: what is open, and what a cancellation needs."""
     cancelled: dict[str, Cancelled] = field(default_factory=dict)
     spent: dict[str, list[SpentLot]] = field(default_factory=lambda: defaultdict(list))
+    anew: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
+    """Of a lot to cancel: where its expired points were given anew, by grace, and how many."""
     brands: dict[str, str] = field(default_factory=dict)
     rewards: dict[RewardKey, Reward] = field(default_factory=dict)
     earned: dict[str, int] = field(default_factory=dict)
@@ -107,6 +109,9 @@ async def _read_for_cancels(counter: Counter, new: Sequence[CardEvent]) -> None:
         for transaction_id, lot in await loyalty.lots.spent_by(connection, tenant, redemptions):
             counter.spent[transaction_id].append(lot)
     lots = {one.transaction_id for one in targets.values() if one.kind == "points"}
+    for lot_id, grace_id, points in await loyalty.lots.given_anew(connection, tenant, lots):
+        counter.anew[lot_id][grace_id] = points
+        lots.add(grace_id)
     lots |= {lot.lot_id for taken in counter.spent.values() for lot in taken}
     if lots:
         _take_in(counter, await loyalty.lots.named_lots(connection, tenant, lots))

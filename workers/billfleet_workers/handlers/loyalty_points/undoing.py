@@ -96,7 +96,7 @@ def _cancel_purchase(visit: Visit, part: _Part) -> dict[str, int]:
     rest = max(0, basis.eligible_minor - part.before - part.quantity)
     asked_back = lot.reversed + lot.voided + lot.owed
     points = max(0, lot.issued - asked_back - points_for(earning, basis, rest))
-    back = cancel_earning(visit.book, lot.lot_id, points)
+    back = cancel_earning(visit.book, lot.lot_id, points, visit.counter.anew[lot.lot_id])
     return {"taken": back.taken, "owed": back.owed, "void": back.void}
 
 
