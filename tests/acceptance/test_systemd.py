@@ -32,6 +32,8 @@ def environment_of(
         "BILLFLEET_STACK": stack,
         "BILLFLEET_HOME": str(home),
         "BILLFLEET_POLL_WAIT_S": "1",
+        # What a poll of a killed worker was still handed comes back within the test's patience.
+        "BILLFLEET_LEASE_S": "5",
         "BILLFLEET_DRAIN_DEADLINE_S": "5",
     }
 
