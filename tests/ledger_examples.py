@@ -56,10 +56,10 @@ async def add_bill(
     await connection.execute(
         text("""
             INSERT INTO billing.bills (tenant_id, account_id, period_start, period_end,
-              amount_minor, currency, charge_transfer_id, state)
+              amount_minor, currency, charge_transfer_id, state, next_attempt_at)
             SELECT tenant_id, account_id, coalesce(CAST(:period_start AS date), period_start),
               :period_end, coalesce(CAST(:amount_minor AS bigint), amount_minor), currency,
-              transfer_id, :state
+              transfer_id, :state, CASE WHEN CAST(:state AS text) = 'open' THEN now() END
             FROM billing.transfers WHERE transfer_id = :id
         """),
         {**values, **changes, "id": charge_transfer_id, "state": state},

@@ -12,9 +12,10 @@ from billfleet_db.ledger.reading import CAPTURED, REFUNDED
 
 _OF_TENANT = "(:tenant_id = {0}.tenant_id OR CAST(:tenant_id AS text) IS NULL)"
 
-# Money per bill, summed from the rows: what was charged, captured, refunded, reversals counted off.
+# Money per bill and currency, summed from the rows: what was charged, captured, refunded, reversals
+# counted off.
 _MONEY = f"""
-    SELECT t.tenant_id, t.account_id, t.period_start,
+    SELECT t.tenant_id, t.account_id, t.period_start, t.currency,
            sum(CASE WHEN d.kind = 'receivable' AND c.kind = 'revenue' THEN t.amount_minor
                     WHEN d.kind = 'revenue' AND c.kind = 'receivable' THEN -t.amount_minor
                     ELSE 0 END) AS charged,
@@ -24,8 +25,9 @@ _MONEY = f"""
     JOIN billing.ledger_accounts d ON d.ledger_account_id = t.debit_id
     JOIN billing.ledger_accounts c ON c.ledger_account_id = t.credit_id
     WHERE {_OF_TENANT.format("t")}
-    GROUP BY t.tenant_id, t.account_id, t.period_start
+    GROUP BY t.tenant_id, t.account_id, t.period_start, t.currency
 """
+_OF_BILL = "USING (tenant_id, account_id, period_start, currency)"
 _BILL = "b.account_id || ' ' || b.period_start AS subject"
 
 _UNBALANCED = f"""
@@ -90,15 +92,36 @@ _CHARGE_WITHOUT_BILL = f"""
       SELECT FROM billing.bills x WHERE x.charge_transfer_id = b.transfer_id)
     LIMIT :limit
 """
+# What was taken twice may have been given back; what was given back of one payment leaves it paid.
 _PAID = f"""
     WITH money AS ({_MONEY})
     SELECT b.tenant_id, {_BILL},
            'it is ' || b.state || ', with ' || coalesce(m.captured, 0) || ' captured of '
-           || b.amount_minor || ' ' || b.currency AS message
-    FROM billing.bills b LEFT JOIN money m USING (tenant_id, account_id, period_start)
+           || b.amount_minor || ' ' || b.currency || ', ' || coalesce(m.refunded, 0)
+           || ' of it given back' AS message
+    FROM billing.bills b LEFT JOIN money m {_OF_BILL}
     WHERE {_OF_TENANT.format("b")} AND CASE b.state
-      WHEN 'paid' THEN coalesce(m.captured, 0) <> b.amount_minor
+      WHEN 'paid' THEN coalesce(m.captured, 0) < b.amount_minor
+        OR coalesce(m.captured - m.refunded, 0) > b.amount_minor
       ELSE coalesce(m.captured, 0) <> 0 END
+    LIMIT :limit
+"""
+_MONEY_WITHOUT_BILL = f"""
+    WITH b AS ({_MONEY})
+    SELECT b.tenant_id, {_BILL},
+           b.captured || ' captured and ' || b.refunded || ' given back in ' || b.currency
+           || ', and there is no bill in it' AS message
+    FROM b LEFT JOIN billing.bills x {_OF_BILL}
+    WHERE x.tenant_id IS NULL AND (b.captured, b.refunded) <> (0, 0)
+    LIMIT :limit
+"""
+# No sweep ever finds such a bill.
+_FORGOTTEN = f"""
+    SELECT b.tenant_id, {_BILL}, 'it is open, and nothing says when or why not it is collected'
+             AS message
+    FROM billing.bills b
+    WHERE {_OF_TENANT.format("b")}
+      AND b.state = 'open' AND b.next_attempt_at IS NULL AND b.collection_note IS NULL
     LIMIT :limit
 """
 _VOID = f"""
@@ -106,7 +129,7 @@ _VOID = f"""
     SELECT b.tenant_id, {_BILL},
            'it is ' || b.state || ', but ' || coalesce(m.charged, 0) || ' of '
            || b.amount_minor || ' stand charged' AS message
-    FROM billing.bills b LEFT JOIN money m USING (tenant_id, account_id, period_start)
+    FROM billing.bills b LEFT JOIN money m {_OF_BILL}
     WHERE {_OF_TENANT.format("b")}
       AND coalesce(m.charged, 0) <> CASE b.state WHEN 'void' THEN 0 ELSE b.amount_minor END
     LIMIT :limit
@@ -136,6 +159,18 @@ _ATTEMPT = f"""
            || CASE WHEN stands THEN 'stands' ELSE 'does not stand' END || ' in the ledger'
              AS message
     FROM money WHERE (state = 'succeeded') <> stands
+    LIMIT :limit
+"""
+_PAYMENT_WITHOUT_ATTEMPT = f"""
+    SELECT p.tenant_id, 'transfer ' || p.transfer_id AS subject,
+           'no attempt of its key asked for ' || p.amount_minor || ' ' || p.currency
+           || ' for this account and period' AS message
+    FROM billing.transfers p
+    WHERE p.kind = 'payment' AND {_OF_TENANT.format("p")} AND NOT EXISTS (
+      SELECT FROM billing.attempts a
+      WHERE a.tenant_id = p.tenant_id AND 'payment:' || a.attempt_key = p.transfer_key
+        AND (a.account_id, a.period_start, a.amount_minor, a.currency)
+          = (p.account_id, p.period_start, p.amount_minor, p.currency))
     LIMIT :limit
 """
 _OVER_REFUNDED = f"""
@@ -185,6 +220,17 @@ _NEXT_DATE = f"""
     LIMIT :limit
 """
 
+_BESIDE_ANCHOR = f"""
+    SELECT a.tenant_id, a.account_id AS subject,
+           'due next on ' || a.rebilling_date || ', which is not day ' || a.anchor_day
+             || ' of its month: that period is longer or shorter than the others' AS message
+    FROM billing.accounts a
+    WHERE {_OF_TENANT.format("a")} AND extract(day FROM a.rebilling_date) <> least(
+      a.anchor_day,
+      extract(day FROM date_trunc('month', a.rebilling_date) + interval '1 month - 1 day'))
+    LIMIT :limit
+"""
+
 BOOKS: Final[Mapping[str, str]] = {
     "balance": _UNBALANCED,
     "sides": _CROSSED_SIDES,
@@ -192,13 +238,19 @@ BOOKS: Final[Mapping[str, str]] = {
     "bill_charge": _BILL_WITHOUT_CHARGE,
     "charge_bill": _CHARGE_WITHOUT_BILL,
     "paid": _PAID,
+    "money_bill": _MONEY_WITHOUT_BILL,
+    "forgotten": _FORGOTTEN,
     "void": _VOID,
     "attempt": _ATTEMPT,
+    "payment_attempt": _PAYMENT_WITHOUT_ATTEMPT,
     "refunded": _OVER_REFUNDED,
     "billed_twice": _BILLED_TWICE,
     "period_gap": _PERIOD_GAP,
     "next_date": _NEXT_DATE,
+    "anchor": _BESIDE_ANCHOR,
 }
+
+WARNINGS: Final = frozenset({"period_gap", "next_date", "anchor"})
 
 _TRIGGERS = """
     SELECT CAST(NULL AS text) AS tenant_id, 'billing.' || w.tab AS subject,

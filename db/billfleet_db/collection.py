@@ -137,7 +137,7 @@ _HELD = """
     FROM billing.bills
     WHERE tenant_id = :tenant_id AND state = 'open' AND next_attempt_at IS NULL
       AND (CAST(:account_id AS text) IS NULL OR account_id = :account_id)
-      AND collection_note <> ALL (ARRAY['hard_decline', 'exhausted'])
+      AND coalesce(collection_note, '') <> ALL (ARRAY['hard_decline', 'exhausted'])
 """
 _LIST_HELD = text(f"SELECT {_COLUMNS} {_HELD} ORDER BY account_id, period_start")
 _LET_GO = text(f"""

@@ -106,13 +106,18 @@ async def compare(
     """Say what each staged row would do, and return the rows that can't be taken over.
 
     `provided` names the columns that the file speaks of: the others of an existing account are
-    left alone.
+    left alone, except that a new plan or currency brings its price and interval along.
     """
-    values = {"tenant": tenant}
+    values: dict[str, object] = {"tenant": tenant}
+    is_said = {"speaks_of_interval": "interval_months" in provided}
     await connection.execute(text("ANALYZE pg_temp.staged_accounts"))
+    if not {"amount", "interval_months"} <= set(provided):
+        await connection.execute(
+            sql.KEEP_TERMS, values | is_said | {"speaks_of_amount": "amount" in provided}
+        )
     await connection.execute(sql.FILL_FROM_PLANS, values)
-    await connection.execute(sql.FILL_DEFAULTS)
-    await connection.execute(text(sql.classification(provided)), values)
+    await connection.execute(sql.FILL_DEFAULTS, values | is_said)
+    await connection.execute(text(sql.classification(_with_terms(provided))), values)
     problems = await connection.execute(sql.PROBLEMS, {"may_update": may_update})
     return [StagedProblem(row.line, row.account_id, row.kind, row.detail) for row in problems]
 
@@ -135,7 +140,7 @@ async def take_over(
     await connection.execute(sql.INSERT_CUSTOMERS, values)
     inserted = await connection.execute(sql.INSERT_ACCOUNTS, values)
     await connection.execute(sql.LOCK_CHANGED, values)
-    assignments = sql.assignments(sql.ACCOUNT_COLUMNS, provided)
+    assignments = sql.assignments(sql.ACCOUNT_COLUMNS, _with_terms(provided))
     updated = await connection.execute(
         text(sql.UPDATE_ACCOUNTS.format(assignments=assignments)), values
     )
@@ -155,3 +160,8 @@ async def take_over(
         first_due_on=rest.first_due_on,
         last_due_on=rest.last_due_on,
     )
+
+
+def _with_terms(provided: Collection[str]) -> Collection[str]:
+    """A file that speaks of plans speaks of what they cost and how often."""
+    return {*provided, "amount", "interval_months"} if "plan" in provided else provided

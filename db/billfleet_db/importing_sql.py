@@ -31,6 +31,20 @@ CREATE_STAGING = text("""
     ) ON COMMIT DROP
 """)
 
+# An account that stays with its plan keeps its price and interval where the file is silent about
+# them. Whoever moves to another plan or currency takes over the plan's, as a new account does: the
+# old number would be another amount in the new currency, or a year's price every month.
+KEEP_TERMS = text("""
+    UPDATE pg_temp.staged_accounts s
+    SET amount_minor = CASE WHEN CAST(:speaks_of_amount AS boolean) THEN s.amount_minor
+                            ELSE a.amount_minor END,
+        interval_months = CASE WHEN CAST(:speaks_of_interval AS boolean) THEN s.interval_months
+                               ELSE a.interval_months END
+    FROM billing.accounts a
+    WHERE a.tenant_id = :tenant AND a.account_id = s.account_id
+      AND (s.plan_id IS NULL OR (s.plan_id, s.currency) = (a.plan_id, a.currency))
+""")
+
 FILL_FROM_PLANS = text("""
     UPDATE pg_temp.staged_accounts s
     SET interval_months = coalesce(s.interval_months, p.interval_months),
@@ -42,7 +56,12 @@ FILL_FROM_PLANS = text("""
 """)
 
 FILL_DEFAULTS = text("""
-    UPDATE pg_temp.staged_accounts SET interval_months = 1 WHERE interval_months IS NULL
+    UPDATE pg_temp.staged_accounts s
+    SET interval_months = coalesce(
+      (SELECT a.interval_months FROM billing.accounts a
+       WHERE a.tenant_id = :tenant AND a.account_id = s.account_id
+         AND NOT CAST(:speaks_of_interval AS boolean)), 1)
+    WHERE s.interval_months IS NULL
 """)
 
 # Until the first bill an account's schedule is what its file says; from then on it is the fleet's.

@@ -58,6 +58,22 @@ _TOTALS = text("""
 """)
 
 
+_IS_PAID = text("""
+    SELECT EXISTS (
+      SELECT FROM billing.bills
+      WHERE tenant_id = :tenant_id AND account_id = :account_id AND period_start = :period_start
+        AND state = 'paid')
+""")
+
+
+async def is_paid(
+    connection: AsyncConnection, tenant_id: str, account_id: str, period_start: date
+) -> bool:
+    """Whether the period's bill is paid by now."""
+    values = {"tenant_id": tenant_id, "account_id": account_id, "period_start": period_start}
+    return bool(await connection.scalar(_IS_PAID, values))
+
+
 async def read(connection: AsyncConnection, tenant_id: str, account_id: str, *, limit: int) -> Owed:
     """What is open now, at most so many bills of it listed."""
     values = {"tenant_id": tenant_id, "account_id": account_id}

@@ -11,7 +11,7 @@ from typing import Literal
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billfleet_db.audit_sql import BOOKS, GUARDS
+from billfleet_db.audit_sql import BOOKS, GUARDS, WARNINGS
 from billfleet_db.migrate import APP_ROLE, OWNER_ROLE
 from billfleet_db.seals import check_seals
 
@@ -51,7 +51,7 @@ async def verify(connection: AsyncConnection, tenant_id: str | None = None) -> l
 async def _run(
     connection: AsyncConnection, check: str, query: str, values: Mapping[str, object]
 ) -> list[Finding]:
-    severity: Severity = "warning" if check in ("period_gap", "next_date") else "error"
+    severity: Severity = "warning" if check in WARNINGS else "error"
     found = await connection.execute(text(query), values)
     return [
         Finding(check, severity, row.tenant_id, row.subject, row.message) for row in found.all()

@@ -1,4 +1,4 @@
-"""Checks the loyalty books anew: lots against their movements, cards against theirs.
+"""Checks the loyalty books anew: lots, cards, transactions and vouchers against their movements.
 
 Called by `billfleet loyalty verify` and by tests, at REPEATABLE READ. It trusts nothing that the
 worker computed, changes nothing, and finds rather than raises.
@@ -58,28 +58,82 @@ _CARDS = """
     FROM loyalty.cards c LEFT JOIN moved m USING (tenant_id, card_id)
     WHERE c.debt_points <> coalesce(m.debt, 0) OR c.stamps <> coalesce(m.stamps, 0)
 """
-_REDEMPTIONS = """
+# A cancelled purchase counts money, not points: what was taken back of it is on its lot.
+_TRANSACTIONS = """
     SELECT t.tenant_id, 'transaction ' || t.transaction_id AS subject,
-           format('%s points were asked for and %s were spent', t.quantity, sum(m.quantity))
-             AS message
+           format('it says %s and its movements say %s', t.quantity, sum(m.quantity)) AS message
     FROM loyalty.transactions t
+    LEFT JOIN loyalty.transactions c
+      ON c.tenant_id = t.tenant_id AND c.transaction_id = t.cancels
     LEFT JOIN loyalty.movements m
-      ON m.tenant_id = t.tenant_id AND m.transaction_id = t.transaction_id AND m.kind = 'spend'
-    WHERE t.kind = 'redemption' AND t.state = 'done'
+      ON m.tenant_id = t.tenant_id AND m.transaction_id = t.transaction_id
+     AND m.kind = CASE coalesce(c.kind, t.kind)
+       WHEN 'points' THEN 'issue'
+       WHEN 'stamps' THEN CASE WHEN c.kind IS NULL THEN 'stamp' ELSE 'unstamp' END
+       WHEN 'redemption' THEN CASE WHEN c.kind IS NULL THEN 'spend' ELSE 'return' END
+       WHEN 'expiry' THEN 'expire' END
+    WHERE t.state = 'done' AND c.kind IS DISTINCT FROM 'points'
     GROUP BY t.tenant_id, t.transaction_id, t.quantity
-    HAVING coalesce(sum(m.quantity), 0) <> t.quantity
+    HAVING coalesce(sum(m.quantity), 0) <> coalesce(t.quantity, 0)
 """
-_REFUSED = """
+# A voucher is worth a reward: it comes from stamps, is used by one redemption, and goes back into
+# stamps when it is void.
+_VOUCHERS = """
+    SELECT tenant_id, 'transaction ' || transaction_id AS subject,
+           format('it filled cards with %s stamps, and its vouchers are of %s',
+                  coalesce(m.stamps, 0), coalesce(v.stamps, 0)) AS message
+    FROM (SELECT tenant_id, transaction_id, sum(quantity) AS stamps FROM loyalty.movements
+          WHERE kind = 'complete' GROUP BY tenant_id, transaction_id) AS m
+    FULL JOIN (SELECT tenant_id, issued_by AS transaction_id, sum(stamps) AS stamps
+               FROM loyalty.vouchers GROUP BY tenant_id, issued_by) AS v
+      USING (tenant_id, transaction_id)
+    WHERE m.stamps IS DISTINCT FROM v.stamps
+    UNION ALL
+    SELECT tenant_id, 'card ' || card_id,
+           format('%s stamps came back from vouchers, and those that are void are of %s',
+                  coalesce(m.stamps, 0), coalesce(v.stamps, 0))
+    FROM (SELECT tenant_id, card_id, sum(quantity) AS stamps FROM loyalty.movements
+          WHERE kind = 'reopen' GROUP BY tenant_id, card_id) AS m
+    FULL JOIN (SELECT tenant_id, card_id, sum(stamps) AS stamps FROM loyalty.vouchers
+               WHERE state = 'void' GROUP BY tenant_id, card_id) AS v USING (tenant_id, card_id)
+    WHERE m.stamps IS DISTINCT FROM v.stamps
+    UNION ALL
+    SELECT tenant_id, 'voucher ' || voucher_id,
+           format('redemption %s has used it, and the voucher says %s', r.used_by, v.used_by)
+    FROM (SELECT t.tenant_id, t.basis ->> 'voucher' AS voucher_id, t.transaction_id AS used_by
+          FROM loyalty.transactions t
+          WHERE t.kind = 'redemption' AND t.state = 'done' AND t.basis ? 'voucher'
+            AND NOT EXISTS (SELECT FROM loyalty.transactions c WHERE c.tenant_id = t.tenant_id
+                            AND c.cancels = t.transaction_id AND c.is_final)) AS r
+    FULL JOIN (SELECT tenant_id, voucher_id, used_by FROM loyalty.vouchers
+               WHERE state = 'used') AS v USING (tenant_id, voucher_id)
+    WHERE r.used_by IS DISTINCT FROM v.used_by
+"""
+_MISPLACED = """
     SELECT m.tenant_id, 'transaction ' || m.transaction_id AS subject,
-           'it was refused and has movements' AS message
-    FROM loyalty.movements m JOIN loyalty.transactions t USING (tenant_id, transaction_id)
-    WHERE t.state = 'refused'
+           format('it is a %s %s, and has a movement of kind %s', t.state, t.kind, m.kind)
+             AS message
+    FROM loyalty.movements m
+    JOIN loyalty.transactions t
+      ON t.tenant_id = m.tenant_id AND t.transaction_id = m.transaction_id
+    LEFT JOIN loyalty.transactions c
+      ON c.tenant_id = t.tenant_id AND c.transaction_id = t.cancels
+    WHERE t.state = 'refused' OR m.kind <> ALL (CASE t.kind
+      WHEN 'points' THEN ARRAY['issue', 'recover']
+      WHEN 'stamps' THEN ARRAY['stamp', 'complete']
+      WHEN 'redemption' THEN ARRAY['spend']
+      WHEN 'expiry' THEN ARRAY['expire']
+      ELSE CASE c.kind
+        WHEN 'points' THEN ARRAY['reverse', 'void', 'debt']
+        WHEN 'stamps' THEN ARRAY['unstamp', 'reopen']
+        ELSE ARRAY['return', 'recover', 'expire', 'issue'] END END)
 """
 CHECKS: Final = {
     "lots": _LOTS,
     "cards": _CARDS,
-    "redemptions": _REDEMPTIONS,
-    "refused": _REFUSED,
+    "transactions": _TRANSACTIONS,
+    "vouchers": _VOUCHERS,
+    "movements": _MISPLACED,
 }
 
 

@@ -5,6 +5,7 @@ Creating is done at once, in the request's transaction; due bills are work for t
 
 from __future__ import annotations
 
+from calendar import monthrange
 from datetime import date, datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -144,12 +145,18 @@ def _new_account(body: AccountGiven, time_zone: str, now: datetime) -> NewAccoun
     first = body.first_billing_on or now.astimezone(ZoneInfo(time_zone)).date()
     if not date(1900, 1, 1) <= first <= date(2999, 12, 31):
         raise Problem("invalid", "first_billing_on is out of range (1900 to 2999).")
+    anchor_day = body.anchor_day or first.day
+    if first.day != min(anchor_day, monthrange(first.year, first.month)[1]):
+        # The first period would be longer or shorter than the others, at the same price.
+        raise Problem(
+            "invalid", "first_billing_on (today, if not given) is not the anchor_day of its month."
+        )
     return NewAccount(
         account_id=body.account_id,
         customer_id=body.customer.customer_id,
         amount_minor=body.amount_minor,
         currency=body.currency,
-        anchor_day=body.anchor_day or first.day,
+        anchor_day=anchor_day,
         time_zone=time_zone,
         rebilling_date=first,
         plan_id=body.plan_id,

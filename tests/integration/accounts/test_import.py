@@ -275,6 +275,46 @@ async def test_a_new_plan_is_created_and_a_known_one_gives_amount_and_interval(
     assert (bob.amount_minor, bob.interval_months, bob.plan_id) == (12000, 12, "gold")
 
 
+PLANS = "account_id,plan,amount,currency,interval_months,rebilling_date"
+MOVES = "account_id,plan,currency,rebilling_date"
+
+
+async def test_an_account_that_moves_to_another_plan_is_charged_what_that_plan_says(
+    importer: Importer,
+) -> None:
+    """12000 cents would be 12000 yen, and a price a year would be charged every month."""
+    await importer("A-1,gold,120.00,USD,12,2026-01-31", "B-2,sakura,1500,JPY,1,2026-01-31",
+                   header=PLANS)  # fmt: skip
+    report = await importer("A-1,sakura,JPY,2026-01-31", header=MOVES, updates=True)
+    assert report.taken_over.updated == 1
+    ann = await importer.account("A-1")
+    assert (ann.plan_id, ann.currency) == ("sakura", "JPY")
+    assert (ann.amount_minor, ann.interval_months) == (1500, 1)
+
+
+async def test_an_account_that_stays_with_its_plan_keeps_the_price_that_it_was_given(
+    importer: Importer,
+) -> None:
+    await importer("A-1,gold,120.00,USD,12,2026-01-31", "B-2,gold,99.00,USD,6,2026-01-31",
+                   header=PLANS)  # fmt: skip
+    report = await importer("B-2,gold,USD,2026-01-31", header=MOVES, updates=True)
+    assert (report.taken_over.updated, report.taken_over.unchanged) == (0, 1)
+    bob = await importer.account("B-2")
+    assert (bob.amount_minor, bob.interval_months) == (9900, 6)
+
+
+@pytest.mark.parametrize("plan", ["", "new"])
+async def test_an_account_keeps_its_interval_where_neither_file_nor_plan_says_another(
+    importer: Importer, plan: str
+) -> None:
+    await importer("A-1,,120.00,USD,12,2026-01-31", header=PLANS)
+    header = "account_id,plan,amount,currency,rebilling_date"
+    report = await importer(f"A-1,{plan},130.00,USD,2026-01-31", header=header, updates=True)
+    assert report.taken_over.updated == 1
+    ann = await importer.account("A-1")
+    assert (ann.amount_minor, ann.interval_months) == (13000, 12)
+
+
 async def test_an_amount_left_to_a_plan_that_has_none_is_a_bad_row(importer: Importer) -> None:
     header = "account_id,plan,amount,currency,rebilling_date"
     report = await importer("A-1,gold,,USD,2026-01-31", header=header)

@@ -16,7 +16,19 @@ from billfleet_workers.runtime.ports.payments import (
     NotSent,
     Unknown,
 )
-from collect_world import DAY_S, FEBRUARY, HOUR_S, JANUARY, MARCH, NOW, World, key, left, ref
+from collect_world import (
+    DAY_S,
+    FEBRUARY,
+    HOUR_S,
+    JANUARY,
+    MARCH,
+    NOW,
+    World,
+    key,
+    left,
+    ref,
+    reported,
+)
 
 SOFT = Step(Declined("insufficient_funds", "soft"))
 HARD = Step(Declined("stolen_card", "hard"))
@@ -580,6 +592,29 @@ async def test_new_payment_method_is_not_tried_while_an_outcome_is_open(world: W
         )
 
 
+@pytest.mark.parametrize("by_report", [False, True])
+@pytest.mark.parametrize("code", ["stolen_card", "insufficient_funds"])
+async def test_payment_method_that_came_while_the_old_one_was_asked_has_its_one_retry(
+    world: World, code: str, *, by_report: bool
+) -> None:
+    """R35: a refusal of the old method stops nobody who pays otherwise by then."""
+    await world.seed("a1", dunning={"offsets_days": []})
+    world.gateway.script("pm-a1", FAILED)
+    world.gateway.script("new", SOFT)
+    await world.collect()
+    async with world.database.transaction() as connection:
+        await collection.change_payment_method(connection, "acme", "a1", "new", now=NOW)
+    if by_report:
+        await world.report(reported("declined", key(), code=code))
+    else:
+        world.gateway.settle(key(), Declined(code, world.gateway.decline_kind(code)))
+        await world.pass_time(300)
+        await world.collect(ref(check_no=1))
+    assert (await world.state(), await due(world)) == ("PAST_DUE", [("a1", MARCH)])
+    assert (await world.collect(ref(attempt_no=2))).note == {"declined": 1}
+    assert (await world.state(), await due(world)) == ("INACTIVE", [])
+
+
 async def test_cancelled_account_that_pays_its_last_bill_stays_cancelled(world: World) -> None:
     """R32"""
     await world.seed("a1")
@@ -589,6 +624,19 @@ async def test_cancelled_account_that_pays_its_last_bill_stays_cancelled(world: 
     await world.pass_time(DAY_S)
     assert (await world.collect(ref(attempt_no=2))).note == {"paid": 1}
     assert await world.state() == "INACTIVE"
+
+
+async def test_bill_that_says_nothing_of_its_next_attempt_is_held_and_can_be_let_go(
+    world: World,
+) -> None:
+    """What no sweep finds must at least be found by who looks for it."""
+    await world.seed("a1")
+    await world.execute("UPDATE billing.bills SET next_attempt_at = NULL")
+    assert await due(world) == []
+    async with world.database.transaction() as connection:
+        assert len(await collection.held_bills(connection, "acme")) == 1
+        await collection.let_go(connection, "acme", now=NOW)
+    assert await due(world) == [("a1", MARCH)]
 
 
 async def test_one_accounts_trouble_never_fails_its_neighbours(world: World) -> None:

@@ -14,6 +14,8 @@ from billfleet_db.seals import seal
 from billfleet_db.verify import Finding, verify
 from ledger_examples import add_bill, charge, payment, unguarded
 
+FIRST, SECOND = "acme:acc-1:2025-01-01:1", "acme:acc-1:2025-01-01:2"
+
 
 async def audit(database: Database, tenant_id: str | None = None) -> list[Finding]:
     async with database.transaction("REPEATABLE READ") as connection:
@@ -31,6 +33,7 @@ async def clean(company: Database) -> Database:
         await add_bill(connection, posted[2].transfer_id, "open")
         await add_bill(connection, posted[3].transfer_id, "void")
         await reverse(connection, posted[3].transfer_id, "billed in error", "work-2")
+    await attempt(company, FIRST, "succeeded")
     async with company.transaction() as connection:
         await seal(connection, "acme")
     assert await audit(company) == []
@@ -69,10 +72,15 @@ async def checks(database: Database) -> set[str]:
         ("UPDATE billing.transfers SET debit_id = -1 WHERE kind = 'payment'", "sides"),
         ("UPDATE billing.transfers SET kind = 'refund' WHERE kind = 'payment'", "sides"),
         ("UPDATE billing.transfers SET debit_id = -1 WHERE kind = 'payment'", "balance"),
+        ("UPDATE billing.bills SET next_attempt_at = NULL WHERE state = 'open'", "forgotten"),
+        ("DELETE FROM billing.attempts", "payment_attempt"),
+        ("UPDATE billing.attempts SET amount_minor = 1", "payment_attempt"),
+        ("UPDATE billing.attempts SET currency = 'EUR'", "payment_attempt"),
         (
             "UPDATE billing.accounts SET rebilling_date = '2025-01-31' WHERE account_id = 'acc-1'",
             "next_date",
         ),
+        ("UPDATE billing.accounts SET anchor_day = 15 WHERE account_id = 'acc-1'", "anchor"),
     ],
 )
 async def test_each_contradiction_in_the_books_is_found(
@@ -99,17 +107,17 @@ async def test_a_reversed_payment_of_a_paid_bill_is_found(clean: Database) -> No
             text("SELECT transfer_id FROM billing.transfers WHERE kind = 'payment'")
         )
         await reverse(connection, paid or 0, "bounced", "work-3")
-    assert await checks(clean) == {"paid"}
+    assert await checks(clean) == {"paid", "attempt"}
 
 
 @pytest.mark.parametrize(
     ("key", "state", "found"),
     [
-        ("acme:acc-1:2025-01-01:1", "succeeded", set()),
-        ("acme:acc-1:2025-01-01:1", "declined", {"attempt"}),
-        ("acme:acc-1:2025-01-01:1", "unknown", {"attempt"}),
-        ("acme:acc-1:2025-01-01:2", "succeeded", {"attempt"}),
-        ("acme:acc-1:2025-01-01:2", "declined", set()),
+        (FIRST, "succeeded", set()),
+        (FIRST, "declined", {"attempt"}),
+        (FIRST, "unknown", {"attempt"}),
+        (SECOND, "succeeded", {"attempt"}),
+        (SECOND, "declined", set()),
     ],
 )
 async def test_an_attempt_that_says_otherwise_than_the_ledger_is_found(
@@ -122,7 +130,6 @@ async def test_an_attempt_that_says_otherwise_than_the_ledger_is_found(
 
 async def test_an_attempt_whose_payment_was_taken_back_is_no_longer_paid(clean: Database) -> None:
     """R31: and taking that back in turn makes it paid again."""
-    await attempt(clean, "acme:acc-1:2025-01-01:1", "succeeded")
     last = "SELECT max(transfer_id) FROM billing.transfers WHERE account_id = 'acc-1'"
     for is_wrong in (True, False):
         async with clean.transaction() as connection:
@@ -136,33 +143,61 @@ async def attempt(database: Database, key: str, state: str) -> None:
             text("""
                 INSERT INTO billing.attempts (tenant_id, account_id, period_start, attempt_no,
                   attempt_key, gateway, request_body, amount_minor, currency, state, work_id)
-                VALUES ('acme', 'acc-1', '2025-01-01', 1, :key, 'log', '{}', 2985, 'USD', :state,
+                VALUES ('acme', 'acc-1', '2025-01-01', :no, :key, 'log', '{}', 2985, 'USD', :state,
                   'work')
+                ON CONFLICT ON CONSTRAINT pk_attempts DO UPDATE SET state = excluded.state
             """),
-            {"key": key, "state": state},
+            {"no": int(key[-1]), "key": key, "state": state},
         )
 
 
-async def test_a_bill_paid_twice_is_found(clean: Database) -> None:
-    async with clean.transaction() as connection:
-        await post_transfers(connection, [payment("acc-1", transfer_key="payment:second")])
-    (finding,) = await audit(clean)
-    assert "5970 captured of 2985" in finding.message
-
-
-async def test_a_refund_whose_payment_was_reversed_is_found(clean: Database) -> None:
-    async with clean.transaction() as connection:
+async def give_back(database: Database, amount_minor: int) -> None:
+    async with database.transaction() as connection:
         await refund(
             connection,
             tenant_id="acme",
             account_id="acc-1",
             period_start=date(2025, 1, 1),
-            amount_minor=5,
+            amount_minor=amount_minor,
             currency="USD",
-            refund_key="r",
+            refund_key=f"r{amount_minor}",
             reason="asked for",
             work_id="work-3",
         )
+
+
+async def test_a_bill_paid_twice_is_found_until_all_that_was_too_much_is_given_back(
+    clean: Database,
+) -> None:
+    await attempt(clean, SECOND, "succeeded")
+    async with clean.transaction() as connection:
+        await post_transfers(connection, [payment("acc-1", transfer_key=f"payment:{SECOND}")])
+    (finding,) = await audit(clean)
+    assert "5970 captured of 2985" in finding.message
+    await give_back(clean, 985)
+    assert await checks(clean) == {"paid"}
+    await give_back(clean, 2000)
+    assert await audit(clean) == []
+
+
+async def test_a_bill_that_was_paid_in_another_currency_is_not_paid(clean: Database) -> None:
+    """A sum over currencies would call it paid, for the numbers are the same."""
+    async with clean.transaction() as connection:
+        await post_transfers(connection, [payment("acc-2", currency="EUR")])
+        await connection.execute(
+            text("UPDATE billing.bills SET state = 'paid' WHERE account_id = 'acc-2'")
+        )
+    assert {"paid", "money_bill", "payment_attempt"} == await checks(clean)
+
+
+async def test_money_of_a_period_that_was_never_billed_is_found(clean: Database) -> None:
+    async with clean.transaction() as connection:
+        await post_transfers(connection, [payment("acc-2", period_start=date(2019, 1, 1))])
+    assert "money_bill" in await checks(clean)
+
+
+async def test_a_refund_whose_payment_was_reversed_is_found(clean: Database) -> None:
+    await give_back(clean, 5)
     assert await audit(clean) == []
     async with clean.transaction() as connection:
         paid = await connection.scalar(
@@ -176,6 +211,22 @@ async def bill_more(database: Database, start: date, end: date) -> None:
     async with database.transaction() as connection:
         (posted,) = await post_transfers(connection, [charge("acc-1", period_start=start)])
         await add_bill(connection, posted.transfer_id, period_end=end)
+
+
+@pytest.mark.parametrize(("day", "anchor_day"), [("2025-02-28", 31), ("2024-02-29", 30)])
+async def test_a_short_month_bills_on_its_last_day(
+    clean: Database, day: str, anchor_day: int
+) -> None:
+    """R1."""
+    async with clean.transaction() as connection:
+        await connection.execute(
+            text("""
+                UPDATE billing.accounts SET rebilling_date = :day, anchor_day = :anchor
+                WHERE tenant_id = 'bolt'
+            """),
+            {"day": date.fromisoformat(day), "anchor": anchor_day},
+        )
+    assert await audit(clean) == []
 
 
 async def test_overlapping_periods_are_found_as_billed_twice(clean: Database) -> None:

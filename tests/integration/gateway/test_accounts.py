@@ -33,6 +33,16 @@ async def test_account_without_a_date_is_billed_from_today_in_its_own_zone(
     assert made.json()["next_billing_on"] == "2026-03-02"
 
 
+async def test_first_period_is_as_long_as_the_others(acme: httpx.AsyncClient) -> None:
+    """R1, R4: a first day beside the anchor would charge a whole price for a day or two."""
+    short = {"first_billing_on": "2026-02-28", "anchor_day": 31}
+    assert (await acme.post("/v1/accounts", json=ACCOUNT | short)).status_code == 201
+    beside = {"account_id": "a-10", "first_billing_on": "2026-01-31", "anchor_day": 1}
+    refused = await acme.post("/v1/accounts", json=ACCOUNT | beside)
+    assert refused.status_code == 422
+    assert "anchor_day" in refused.json()["detail"]
+
+
 async def test_second_account_of_an_id_is_refused_and_changes_nothing(
     acme: httpx.AsyncClient,
 ) -> None:
@@ -54,6 +64,7 @@ async def test_second_account_of_an_id_is_refused_and_changes_nothing(
         {"first_billing_on": 20260331},
         {"colour": "red"},
         {"plan_id": "none-such"},
+        {"anchor_day": 15},
     ],
     ids=lambda wrong: next(iter(wrong)),
 )

@@ -105,3 +105,24 @@ async def test_batches_that_want_the_same_cards_and_rewards_do_not_block_each_ot
     words = [word for batch in await asyncio.gather(*map(redeem, range(6))) for word in batch]
     assert words.count("done") >= len(CARDS) + 1
     assert (await world.balance("card-3")).spendable >= 0
+
+
+async def test_a_card_that_comes_twice_in_a_batch_is_served_one_after_the_other(
+    world: World,
+) -> None:
+    """R58: senders name the queue's groups, and two of one card may come in different ones."""
+    await world.seed()
+    await world.buy(100)
+    works = [world.work(world.redeeming("mug")) for _ in range(3)]
+    words = await world.handle_all(*works)
+    assert words == ["done", "not_enough_points", "not_enough_points"]
+    assert await world.spendable() == 0
+
+
+async def test_what_a_batch_credits_can_be_spent_and_taken_back_in_it(world: World) -> None:
+    await world.seed()
+    bought, taken = world.buying(100), world.redeeming("mug")
+    back = world.cancelling(taken.transaction_id)
+    works = [world.work(event) for event in (bought, taken, back)]
+    assert await world.handle_all(*works) == ["done", "done", "done"]
+    assert await world.spendable() == 100

@@ -21,7 +21,7 @@ from billfleet_workers.runtime.clock import Clock
 from billfleet_workers.runtime.errors import Permanent, Transient
 from billfleet_workers.runtime.ports.mailer import Rejected, Throttled
 from mail_world import ADA, NOW, MailWorld, parsed, part_of, verification
-from rebill_world import FEBRUARY, left
+from rebill_world import FEBRUARY, execute, left
 
 BAD_ADDRESSES = (
     (None, "no_address"),
@@ -354,3 +354,30 @@ async def test_a_declined_payment_is_told_with_the_day_of_the_next_try(world: Ma
     text = part_of(world.letter, "plain")
     assert "2.985,00\xa0€" in text
     assert "5. März 2026" in text
+
+
+async def test_nobody_is_told_of_a_declined_payment_when_the_bill_is_paid_by_then(
+    world: MailWorld,
+) -> None:
+    """The mail may have waited for hours: for the mail service, or with the dead letters."""
+    await world.open_account()
+    declined = PaymentFailed(
+        account_id="a1",
+        period_start=FEBRUARY,
+        attempt_no=1,
+        amount_minor=2985,
+        currency="USD",
+        gateway="log",
+        decline_code="card_declined",
+        decline_kind="soft",
+        next_attempt_at=NOW,
+        account_state="PAST_DUE",
+    )
+    late = world.work(declined)
+    await execute(
+        world.database,
+        "UPDATE billing.bills SET state = 'paid', paid_at = now() WHERE period_start = :period",
+        period=FEBRUARY,
+    )
+    assert (await world.email.handle(late)).note == {"superseded": 1}
+    assert world.mailer.taken == []

@@ -25,7 +25,7 @@ from billfleet_workers.handlers.collect.calling import Answered, Call, Caller
 from billfleet_workers.handlers.collect.decide import Terms
 from billfleet_workers.handlers.collect.judge import Heard, Judgement, judge
 from billfleet_workers.handlers.collect.policy import CollectPolicy
-from billfleet_workers.handlers.collect.preparing import Preparation
+from billfleet_workers.handlers.collect.preparing import Preparation, pays_otherwise
 from billfleet_workers.handlers.collect.queue_of_bills import BillQueue
 from billfleet_workers.handlers.collect.report import take_report
 from billfleet_workers.handlers.collect.situation import Situation
@@ -143,6 +143,7 @@ class CollectHandler:
                 lease_token=work.token,
                 # A gateway that was only asked and never heard of the key has charged nothing.
                 maybe_sent_before=answered.call.maybe_sent_before and answered.call.may_charge,
+                pays_otherwise=pays_otherwise(self._gateway, situation, attempt),
             )
             rules = dunning.rules_for(attempt.currency)
             verdicts.append(

@@ -43,6 +43,8 @@ class Heard:
     lease_token: str | None = None
     maybe_sent_before: bool = False
     """Whether an earlier call under this key may have reached the gateway."""
+    pays_otherwise: bool = False
+    """Whether the account has been given another payment method than was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,17 @@ def judge(
     attempt: Attempt, situation: Situation, heard: Heard, rules: DunningRules, terms: Terms
 ) -> Judgement:
     """Say what the answer changes."""
+    judgement = _judge(attempt, situation, heard, rules, terms)
+    if judgement.announces == "failed" and judgement.bill is not None and heard.pays_otherwise:
+        # The refusal is the old method's. The new one has its retry, which no command will give it.
+        due = replace(judgement.bill, next_attempt_at=terms.now, collection_note="declined")
+        return replace(judgement, bill=due)
+    return judgement
+
+
+def _judge(
+    attempt: Attempt, situation: Situation, heard: Heard, rules: DunningRules, terms: Terms
+) -> Judgement:
     if attempt.state in {"succeeded", "declined"}:
         return _on_concluded(attempt, situation, heard, rules, terms)
     match heard.answer:

@@ -177,6 +177,17 @@ class Preparation:
         self._news.append(lambda: self._queue.done(ref, note))
 
 
+def pays_otherwise(gateway: PaymentGateway, situation: Situation, attempt: Attempt) -> bool:
+    """Whether the same attempt would be another request now, because the payment method is."""
+    bill = situation.bill(attempt.period_start)
+    if bill is None or attempt.gateway != gateway.name:
+        return False
+    charge = _charge(situation, bill, attempt.attempt_no)
+    if gateway.objection(charge) is not None:
+        return False
+    return gateway.request_body(charge) != attempt.request_body
+
+
 def attempt_key(tenant: str, bill: Bill, attempt_no: int) -> str:
     """The key of an attempt: the same for everybody who tries the same thing."""
     return f"{tenant}:{bill.account_id}:{bill.period_start.isoformat()}:{attempt_no}"

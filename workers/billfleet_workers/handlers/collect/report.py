@@ -5,6 +5,7 @@ that contradicts what is recorded is not believed: the gateway is asked, and its
 operator speaks only about attempts whose outcome is still open when the row is locked.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from billfleet_contracts import PaymentReported
@@ -18,6 +19,7 @@ from billfleet_workers.handlers.collect.book import (
 )
 from billfleet_workers.handlers.collect.decide import Terms
 from billfleet_workers.handlers.collect.judge import Authority, Heard, contradicts, judge
+from billfleet_workers.handlers.collect.preparing import pays_otherwise
 from billfleet_workers.handlers.unit_of_work import transaction
 from billfleet_workers.runtime.errors import Permanent, Transient
 from billfleet_workers.runtime.handling import Finished, Work
@@ -60,13 +62,14 @@ async def take_report(
     authority: Authority = "truth" if asked else "call"
     if event.gateway == OPERATOR:
         authority = "person"
-    return await _record(event, work, database, checked, Heard(heard, authority), terms)
+    return await _record(event, work, database, gateway, checked, Heard(heard, authority), terms)
 
 
 async def _record(
     event: PaymentReported,
     work: Work,
     database: Database,
+    gateway: PaymentGateway,
     seen: Attempt,
     heard: Heard,
     terms: Terms,
@@ -96,6 +99,7 @@ async def _record(
         if heard.authority == "truth" and attempt.concluded_at != seen.concluded_at:
             raise Transient("the attempt was concluded anew while its gateway was asked", 1.0)
         rules = dunning.rules_for(attempt.currency)
+        heard = replace(heard, pays_otherwise=pays_otherwise(gateway, situation, attempt))
         judgement = judge(attempt, situation, heard, rules, terms)
         await write_verdicts(connection, work, [Verdict(attempt, situation, judgement)], terms)
     return Finished({judgement.note: 1})

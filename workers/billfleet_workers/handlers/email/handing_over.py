@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billfleet_contracts import MailRefused
 from billfleet_contracts.mail import RefusalReason
-from billfleet_db import Database, outbox
+from billfleet_db import Database, open_bills, outbox
 from billfleet_db.mail import (
     Mail,
     NewMail,
@@ -202,6 +202,10 @@ class HandoverRoom:
             request = await requests.get(connection, tenant, plan.request_id)
             if request is not None and request.state == "superseded":
                 raise _Refused("superseded")
+        if plan.unpaid is not None and await open_bills.is_paid(
+            connection, tenant, plan.recipient_id, plan.unpaid
+        ):
+            raise _Refused("superseded")
         reader, address = await self._reader(connection, plan, tenant, now)
         spec, variables = await Filling(connection, tenant, self._links, now).fill(plan)
         rendered = render(spec, reader, variables)

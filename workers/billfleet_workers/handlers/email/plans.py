@@ -5,8 +5,8 @@ ids; addresses are read when the mail is sent (R55). Pure.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from typing import Any, Final
 
 from billfleet_contracts import (
@@ -57,6 +57,8 @@ class Plan:
     file_expires_at: datetime | None = None
     request_id: str | None = None
     bills: tuple[OpenBill, ...] = field(default=())
+    unpaid: date | None = None
+    """The period whose bill must still be unpaid when it is sent."""
     is_asked_for: bool = False
     """A front end wants this very mail; it is not for the tenant's choice of facts."""
 
@@ -130,7 +132,8 @@ def _of_payment(event: PaymentSucceeded | PaymentFailed, envelope: Envelope) -> 
         variables |= {"paid_at": envelope.time, "reference": event.gateway_reference}
         return _of_fact("receipt", "account", event.account_id, envelope, variables)
     variables["next_attempt_at"] = event.next_attempt_at
-    return _of_fact("payment_failed", "account", event.account_id, envelope, variables)
+    plan = _of_fact("payment_failed", "account", event.account_id, envelope, variables)
+    return replace(plan, unpaid=event.period_start)
 
 
 def _of_export(event: ExportReady | ExportFailed, envelope: Envelope) -> Plan | None:
@@ -163,15 +166,7 @@ def _of_fact(
 
 
 def _with_file(plan: Plan, file_id: str, expires_at: datetime | None) -> Plan:
-    return Plan(
-        plan.spec,
-        plan.kind,
-        plan.recipient_id,
-        plan.mail_key,
-        plan.variables,
-        file_id=file_id,
-        file_expires_at=expires_at,
-    )
+    return replace(plan, file_id=file_id, file_expires_at=expires_at)
 
 
 def _named(recipient: Recipient) -> tuple[RecipientKind, str]:

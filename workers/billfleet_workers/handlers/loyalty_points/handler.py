@@ -1,6 +1,6 @@
 """The loyalty worker: a message about a card becomes movements of points or stamps, once.
 
-The runtime calls it with claimed deliveries of different cards. They share a transaction, which
+The runtime calls it with claimed deliveries. Those of different cards share a transaction, which
 begins by locking the cards in one order: all else hangs on those locks (R44, R58). A message that
 comes again finds its transaction written down and does nothing. It knows neither the queue nor SNS.
 """
@@ -69,7 +69,7 @@ class LoyaltyHandler:
         self._rules = RulesBook()
 
     async def handle_batch(self, works: Sequence[Work]) -> Sequence[Finished | Exception]:
-        """Do what the messages ask for: one transaction a tenant, all of its cards locked first.
+        """Do what the messages ask for, many cards to a transaction, all of them locked first.
 
         A message at fault is answered with its error, and its neighbours with what they did.
 
@@ -86,7 +86,8 @@ class LoyaltyHandler:
             else:
                 answers[work.token] = await self._other(work.envelope, event)
         for tenant, mine in sorted(of_cards.items()):
-            answers |= await self._serve_all(tenant, mine)
+            for works_of_a_round in _rounds(mine):
+                answers |= await self._serve_all(tenant, works_of_a_round)
         return [answers[work.token] for work in works]
 
     async def _other(self, envelope: Envelope, event: Event) -> Finished | Exception:
@@ -163,6 +164,22 @@ class LoyaltyHandler:
         if kept != version:
             raise Permanent(f"version {event.version} of {event.programme_id} is another already")
         return Finished({"versions": 1} if added else {"already_done": 1})
+
+
+def _rounds(works: Sequence[Work]) -> list[list[Work]]:
+    """No card twice in a transaction: all that is known of a card was read before its first visit.
+
+    The queue's groups see to that, but it is the sender who names the group.
+    """
+    rounds: list[list[Work]] = []
+    visits: Sums[str] = Sums()
+    for work in works:
+        card_id = cast("CardEvent", work.envelope.data).card_id
+        if visits[card_id] == len(rounds):
+            rounds.append([])
+        rounds[visits[card_id]].append(work)
+        visits[card_id] += 1
+    return rounds
 
 
 async def _act(visit: Visit, event: CardEvent) -> Done:
