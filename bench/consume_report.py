@@ -161,7 +161,7 @@ def as_markdown(rows: Sequence[Row], sizes: Sequence[int]) -> str:
     ]
     if fewer:
         lines.append(f"The slowest were given fewer messages: {', '.join(fewer)}.")
-    lines += [f"{row.name} gave up. {failure}" for row in rows for failure in row.failures]
+    lines += [f"{row.name}, {failure}." for row in rows for failure in row.failures]
     return "\n".join(lines) + "\n"
 
 
