@@ -15,6 +15,7 @@ from billfleet_contracts import (
     decode,
     payload_hash,
 )
+from billfleet_ops.console.rendering import laid_out
 from billfleet_ops.errors import UsageWrong
 from billfleet_ops.replay.addressing import Address, AddressBook
 from billfleet_ops.replay.editing import difference, for_reading, objection, packed
@@ -331,3 +332,10 @@ def test_edited_body_is_checked_and_the_difference_is_shown() -> None:
     assert packed(for_reading(body)) == body
     assert '+    "as_of": "soon"' in difference(body, broken)
     assert for_reading("not json") == packed("not json") == "not json"
+
+
+def test_a_body_that_is_nested_too_deeply_is_shown_as_it_is() -> None:
+    deep = '["software.amazon.payloadoffloading.PayloadS3Pointer",' + "[" * 100_000
+    dead = reading(buried(deep))
+    assert judge(dead, Known(HOME), Rules(), START).verdict is Verdict.UNREADABLE
+    assert (for_reading(deep), packed(deep), laid_out(deep)) == (deep, deep, deep)
