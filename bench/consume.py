@@ -71,7 +71,7 @@ def run(contestant: Contestant, arena: Arena, sizes: Sequence[int], *, costs_onl
             trial()
         except GaveUp as error:
             row.failures.append(f"{name}: {error}")
-            say(f"  {name}: {str(error)[:300]}")
+            say(f"  {name}: {error}; it said: {error.said[-300:]}")
     return row
 
 

@@ -128,7 +128,9 @@ def save(rows: Sequence[Row], sizes: Sequence[int]) -> None:
     """Table, chart and figures, for the README."""
     RESULTS.mkdir(exist_ok=True)
     bars = [
-        Bar(row.name, row.cpu_s_per_1000, row.name.startswith("billfleet"), row.dedupes)
+        Bar(
+            _bar_name(row, sizes), row.cpu_s_per_1000, row.name.startswith("billfleet"), row.dedupes
+        )
         for row in rows
         if row.largest
     ]
@@ -136,6 +138,12 @@ def save(rows: Sequence[Row], sizes: Sequence[int]) -> None:
     (RESULTS / "consume.svg").write_text(draw(title, bars))
     (RESULTS / "consume.json").write_text(as_json(rows, sizes))
     (RESULTS / "consume.md").write_text(as_markdown(rows, sizes))
+
+
+def _bar_name(row: Row, sizes: Sequence[int]) -> str:
+    """The contestant, and how many messages it had where it had fewer than others."""
+    count = max(row.drained)
+    return row.name if count == max(sizes) else f"{row.name} ({count:,})"
 
 
 def as_markdown(rows: Sequence[Row], sizes: Sequence[int]) -> str:
@@ -161,7 +169,7 @@ def as_markdown(rows: Sequence[Row], sizes: Sequence[int]) -> str:
     ]
     if fewer:
         lines.append(f"The slowest were given fewer messages: {', '.join(fewer)}.")
-    lines += [f"{row.name} gave up. {failure}" for row in rows for failure in row.failures]
+    lines += [f"{row.name}, {failure}." for row in rows for failure in row.failures]
     return "\n".join(lines) + "\n"
 
 

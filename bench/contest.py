@@ -301,11 +301,16 @@ class _Watch:
             raise self._gave_up(f"it took nothing for {STALLED_S:.0f} s", depth)
 
     def _gave_up(self, why: str, depth: int) -> "GaveUp":
-        return GaveUp(f"{why}, {depth} messages left; it said: {self._trial.said()}")
+        return GaveUp(f"{why}, and left {depth:,} of its messages", self._trial.said())
 
 
 class GaveUp(Exception):
     """The contestant did not finish. The reason says how many messages were left."""
+
+    def __init__(self, reason: str, said: str) -> None:
+        super().__init__(reason)
+        self.said = said
+        """The end of its log, for whoever looks into it."""
 
 
 class _Usage:

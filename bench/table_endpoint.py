@@ -3,7 +3,7 @@
 `queue_arena.py` starts it, or ministack in its place. ministack does far more of DynamoDB, but
 takes a third of a millisecond a statement: it would be the stand-in that is measured, and a
 consumer that waits for it most of the time. What this one answers is in
-`peers/table_endpoint.mjs`; it passes the project's conformance suite of the dedupe port.
+`peers/table_endpoint.mjs`; it was put through the conformance suite of the dedupe port.
 """
 
 import json

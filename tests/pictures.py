@@ -32,6 +32,18 @@ def halves(orientation: int) -> bytes:
     return into.getvalue()
 
 
+def askew(tag: int, value: int) -> bytes:
+    """A picture to be turned, whose EXIF has a number that is larger than the standard allows."""
+    entries = sorted([(tag, 4, 1, value), (0x0112, 3, 1, 6)])
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries))
+    exif += b"".join(struct.pack("<HHII", *entry) for entry in entries) + b"\0\0\0\0"
+    image = Image.new("RGB", (400, 400), "red")
+    image.paste("blue", (200, 0, 400, 400))
+    into = io.BytesIO()
+    image.save(into, "JPEG", exif=exif, quality=95)
+    return into.getvalue()
+
+
 def bomb(width: int, height: int) -> bytes:
     """A small PNG that says that it is enormous."""
 

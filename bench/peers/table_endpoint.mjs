@@ -1,9 +1,9 @@
 // The table endpoint of the benchmarks: the little of DynamoDB that consumers with dedupe call.
 //
-// `table_arena.py` starts it; port 0 is chosen by the system and said on stdout; the end of stdin
-// stops it. Every dedupe record is a key, its item and a condition, so that is what there is: put, update,
-// delete and get of one item, reads of many, and PartiQL statements on a whole key. What it does
-// not know it refuses aloud. Node runs one request at a time, so each write is atomic.
+// `table_endpoint.py` starts it; port 0 is chosen by the system and said on stdout; the end of
+// stdin stops it. A dedupe record is a key, its item and a condition, so that is what there is: put,
+// update, delete and get of one item, reads of many, and PartiQL statements on a whole key. What it
+// does not know it refuses aloud. Node runs one request at a time, so each write is atomic.
 import { createServer } from "node:http";
 
 const tables = new Map();
@@ -264,8 +264,9 @@ const operations = {
         return execute(statement);
       } catch (error) {
         if (!(error instanceof Refusal)) throw error;
-        const Code = error.code.replace("Exception", "");
-        return { Error: { Code: Code === "Validation" ? "ValidationError" : Code, Message: error.message } };
+        const name = error.code.replace("Exception", "");
+        const Code = name === "Validation" ? "ValidationError" : name;
+        return { Error: { Code, Message: error.message } };
       }
     };
     return { Responses: Statements.map(one) };
@@ -279,8 +280,11 @@ function answer(request, body) {
     if (!run) throw refused(`no such operation here: ${operation}`);
     return [200, run(JSON.parse(body))];
   } catch (error) {
-    if (!(error instanceof Refusal)) return [500, { __type: "InternalServerError", message: String(error.stack) }];
-    return [400, { __type: `com.amazonaws.dynamodb.v20120810#${error.code}`, message: error.message, Item: error.item }];
+    if (!(error instanceof Refusal)) {
+      return [500, { __type: "InternalServerError", message: String(error.stack) }];
+    }
+    const __type = `com.amazonaws.dynamodb.v20120810#${error.code}`;
+    return [400, { __type, message: error.message, Item: error.item }];
   }
 }
 

@@ -39,6 +39,6 @@ def read_pointer(body: str) -> Pointer | None:
         match json.loads(body):
             case [str(), {"s3BucketName": str(bucket), "s3Key": str(key)}] if bucket and key:
                 return Pointer(bucket, key)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return None

@@ -37,7 +37,8 @@ class LinkForged(LinkError):
     """No secret of ours signed this token, or it is damaged, or it is a link of another kind.
 
     Answer 404. If every link is refused, compare BILLFLEET_LINK_SECRET of the workers and of the
-    gateway; a secret that was replaced stays in the list, after the new one, for thirty days.
+    gateway; a secret that was replaced stays in the list, after the new one, for as long as its
+    links live: those of files thirty days, those that unsubscribe ten years.
     """
 
 

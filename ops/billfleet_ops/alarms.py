@@ -32,6 +32,7 @@ class Alarm:
     per: tuple[str, ...] = ()
     """One alarm for each value of these tags; without any, one for the fleet."""
     where: Mapping[str, str] = field(default_factory=dict)
+    where_not: Mapping[str, str] = field(default_factory=dict)
     rings: Literal["above", "below"] = "above"
     period_s: int = 300
     periods: int = 1
@@ -69,6 +70,8 @@ ALARMS: Final[tuple[Alarm, ...]] = (
         Runbook.QUEUE_BEHIND,
         wakes_somebody=True,
         per=("queue",),
+        # An endpoint of a tenant may be down for a day: its deliveries wait and harm nobody.
+        where_not={"queue": "webhooks"},
         periods=2,
     ),
     Alarm(
@@ -234,8 +237,9 @@ def cloudwatch_query(alarm: Alarm) -> str:
     named = cloudwatch_name(alarm.metric)
     # Made of constants of this table, and sent to CloudWatch, not to a database.
     query = f'SELECT {alarm.statistic.upper()}("{named}") FROM "{NAMESPACE}"'  # noqa: S608 - as said
-    if alarm.where:
-        conditions = [f"{tag} = '{value}'" for tag, value in sorted(alarm.where.items())]
+    conditions = [f"{tag} = '{value}'" for tag, value in sorted(alarm.where.items())]
+    conditions += [f"{tag} != '{value}'" for tag, value in sorted(alarm.where_not.items())]
+    if conditions:
         query += f" WHERE {' AND '.join(conditions)}"
     if alarm.per:
         query += f" GROUP BY {', '.join(alarm.per)}"

@@ -204,10 +204,12 @@ def _tokens(settings: Settings, monotonic: Callable[[], float]) -> TokenCheck | 
             remedy="Set BILLFLEET_HTTP_JWT_ISSUER as well.",
         )
     rules = TokenRules(issuer, settings.http_jwt_audience, settings.http_jwt_tenant_claim)
-    return TokenCheck(rules, _fetcher(url), monotonic)
+    return TokenCheck(rules, key_set_at(url), monotonic)
 
 
-def _fetcher(url: str) -> Callable[[], Awaitable[dict[str, Any]]]:
+def key_set_at(url: str) -> Callable[[], Awaitable[dict[str, Any]]]:
+    """What fetches the key set at an address; ConnectionError or ValueError where there is none."""
+
     async def fetch() -> dict[str, Any]:
         timeout = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_S)
         try:
@@ -217,7 +219,10 @@ def _fetcher(url: str) -> Callable[[], Awaitable[dict[str, Any]]]:
             ):
                 if answer.status != 200:
                     raise ValueError(f"status {answer.status}")
-                text = await answer.content.read(KEY_SET_BYTES_MAX)
+                text = b""
+                # A read gives what has arrived by then.
+                while piece := await answer.content.read(KEY_SET_BYTES_MAX - len(text)):
+                    text += piece
         except (TimeoutError, aiohttp.ClientError) as error:
             raise ConnectionError(type(error).__name__) from error
         found = orjson.loads(text)

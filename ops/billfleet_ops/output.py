@@ -23,6 +23,12 @@ NONE_SHOWN = "-"
 COLUMNS_FOLDED_MAX = 3
 """Tables of so few columns are sentences beside names, and fold well."""
 FIGURE = re.compile(r"-?\d[\d,]*(\.\d+)?( [A-Z]{3})?$")
+_OBEYED = {
+    code: "\N{REPLACEMENT CHARACTER}"
+    for code in (*range(0x20), *range(0x7F, 0xA0))
+    if chr(code) not in "\t\n\r"
+}
+"""What terminals take for orders."""
 
 Cell = str | int | float | None
 
@@ -37,11 +43,13 @@ class Output:
 
     def say(self, text: str, style: str = "") -> None:
         """One line for a person."""
-        self.console.print(Text(text, style=style), soft_wrap=not self.console.is_terminal)
+        self.console.print(
+            Text(harmless(text), style=style), soft_wrap=not self.console.is_terminal
+        )
 
     def note(self, text: str) -> None:
         """One line for a person that must not mix with the result: it goes to stderr."""
-        self.problems.print(Text(text), soft_wrap=not self.problems.is_terminal)
+        self.problems.print(Text(harmless(text)), soft_wrap=not self.problems.is_terminal)
 
     def table(
         self, columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, title: str = ""
@@ -81,10 +89,15 @@ class Output:
     def problem(self, error: OpsError) -> None:
         """What happened, where, and what to do."""
         shown = Text()
-        shown.append("error: ", style="bold red").append(f"{error.what}\n")
-        shown.append("where: ", style="bold").append(f"{error.where}\n")
-        shown.append("to do: ", style="bold").append(error.remedy)
+        shown.append("error: ", style="bold red").append(harmless(f"{error.what}\n"))
+        shown.append("where: ", style="bold").append(harmless(f"{error.where}\n"))
+        shown.append("to do: ", style="bold").append(harmless(error.remedy))
         self.problems.print(shown, soft_wrap=not self.problems.is_terminal)
+
+
+def harmless(text: str) -> str:
+    """The text without what a terminal would obey: some of it was written by strangers."""
+    return text.translate(_OBEYED)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, title: str = "") -> Table:
@@ -100,7 +113,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, title: str 
 
 
 def _shown(cell: Cell) -> str:
-    return NONE_SHOWN if cell is None else str(cell)
+    return NONE_SHOWN if cell is None else harmless(str(cell))
 
 
 def _is_figure(cell: Cell) -> bool:

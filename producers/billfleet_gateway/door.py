@@ -6,9 +6,10 @@ here, and nowhere else, so that row security is never forgotten.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -54,7 +55,8 @@ class Door:
     files: FileStore | None = None
     tokens: TokenCheck | None = None
     notices: PaymentNotices | None = None
-    streams: int = 0
+    streams: Counter[str] = field(default_factory=Counter)
+    """Open streams of events, by tenant."""
 
     @asynccontextmanager
     async def of_tenant(self, tenant: str) -> AsyncIterator[AsyncConnection]:

@@ -61,7 +61,8 @@ class Guard:
                 "request_failed",
                 request_id=request_id,
                 method=scope["method"],
-                path=scope["path"],
+                # Its route and not its path, which may be a link that opens something.
+                path=getattr(scope.get("route"), "path", "unknown"),
                 error=f"{type(error).__name__}: {error}",
                 exc_info=error,
             )

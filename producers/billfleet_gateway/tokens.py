@@ -2,7 +2,8 @@
 
 `callers` asks it about bearer tokens that are no keys of ours, where a key set is configured. The
 set is fetched when a token names a key that is not known, and at most every half minute, so
-that strangers cannot make us fetch. It must not know the database.
+that strangers cannot make us fetch; while it is away and none is known, at most every second. It
+must not know the database.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from billfleet_gateway.credentials import SCOPES, Caller
 
 ALGORITHMS: Final = ["RS256", "ES256", "EdDSA"]
 REFRESH_S: Final = 30.0
+RETRY_S: Final = 1.0
 LEEWAY_S: Final = 30
 
 
@@ -53,6 +55,7 @@ class TokenCheck:
         self._monotonic = monotonic
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched_s: float | None = None
+        self._failure: Exception | None = None
         self._fetching = asyncio.Lock()
 
     async def caller(self, token: str) -> Caller | None:
@@ -95,18 +98,22 @@ class TokenCheck:
         async with self._fetching:
             if kid not in self._keys and self._may_fetch():
                 await self._refresh()
+        if not self._keys:
+            why = type(self._failure).__name__
+            raise KeySetAway(f"the key set cannot be read: {why}") from self._failure
         return self._keys.get(kid)
 
     def _may_fetch(self) -> bool:
-        return self._fetched_s is None or self._monotonic() - self._fetched_s >= REFRESH_S
+        pause_s = REFRESH_S if self._keys else RETRY_S
+        return self._fetched_s is None or self._monotonic() - self._fetched_s >= pause_s
 
     async def _refresh(self) -> None:
-        self._fetched_s = self._monotonic()
         try:
             found = jwt.PyJWKSet.from_dict(await self._fetch())
         except (OSError, ValueError, jwt.PyJWTError) as error:
-            if self._keys:
-                return
-            self._fetched_s = None
-            raise KeySetAway(f"the key set cannot be read: {type(error).__name__}") from error
-        self._keys = {str(key.key_id): key for key in found.keys}
+            self._failure = error
+        else:
+            self._keys = {str(key.key_id): key for key in found.keys}
+        finally:
+            # When it ended: who waited meanwhile must not fetch it once more, one after the other.
+            self._fetched_s = self._monotonic()

@@ -6,6 +6,7 @@ time, so that the order in a FIFO group holds. It knows no AWS client.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from concurrent.futures import Future
 from threading import Condition, Thread
@@ -48,9 +49,10 @@ class LingeringSyncProducer:
         self._changed = Condition()
         self._is_open = False
         self._thread: Thread | None = None
+        self._process_id = 0
 
     def __enter__(self) -> Self:
-        self._is_open = True
+        self._is_open, self._process_id = True, os.getpid()
         self._thread = Thread(target=self._run, name="billfleet-lingering", daemon=True)
         self._thread.start()
         return self
@@ -78,12 +80,16 @@ class LingeringSyncProducer:
         """Enqueue one event without waiting for AWS; the future says what came of it.
 
         Blocks only while `waiting_max` messages wait. Errors of the contract are raised here,
-        those of sending by the future.
+        those of sending by the future. A future can be cancelled until its message leaves; then
+        it is not sent.
 
         Raises:
             ContractError: the event or an argument breaks the contract.
-            ProducerNotOpen: used outside of its `with` block.
+            ProducerNotOpen: used outside of its `with` block, or in a process that was forked.
         """
+        if self._is_open and self._process_id != os.getpid():
+            # The thread that sends stayed with the parent: nobody would ever answer.
+            raise ProducerNotOpen("open one of its own in each process", code="NotOpen")
         message = self._producer.prepare(
             event, tenant=tenant, dedupe_key=dedupe_key, traceparent=traceparent
         )
@@ -112,7 +118,9 @@ class LingeringSyncProducer:
         ).result()
 
     def _run(self) -> None:
-        while taken := self._gather():
+        while gathered := self._gather():
+            # From here on none of them can be cancelled under our hands.
+            taken = [one for one in gathered if one[1].set_running_or_notify_cancel()]
             try:
                 report = self._producer.send_batch([message for message, _ in taken])
             except Exception as error:  # noqa: BLE001 - whatever it is belongs to who waits for it

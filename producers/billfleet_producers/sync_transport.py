@@ -104,7 +104,6 @@ class SyncAwsTransport:
         self._addresses: dict[Route, str] = {
             Route("topic", name): arn for name, arn in connection.topic_arns.items()
         }
-        self._finding = Lock()
         self._making = Lock()
 
     def send(self, batch: Batch) -> list[Answer]:
@@ -129,13 +128,14 @@ class SyncAwsTransport:
         self._clients.close()
 
     def _address(self, route: Route) -> str:
-        with self._finding:
-            if route not in self._addresses:
-                stack = self._connection.stack
-                region = "" if route.kind == "queue" else self._client("sns").meta.region_name
-                script = calls.find_address(route, stack, region)
-                self._addresses[route] = self._run(script, route.physical_name(stack))
-            return self._addresses[route]
+        # Not under a lock: threads that begin together may ask twice, but while AWS is away none
+        # stands in line behind the others' timeouts.
+        if route not in self._addresses:
+            stack = self._connection.stack
+            region = "" if route.kind == "queue" else self._client("sns").meta.region_name
+            script = calls.find_address(route, stack, region)
+            self._addresses[route] = self._run(script, route.physical_name(stack))
+        return self._addresses[route]
 
     def _client(self, service: Service) -> Any:
         try:

@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     http_host: str = Field(default="127.0.0.1", description="The HTTP front door listens here.")
     http_port: int = Field(default=8080, ge=1, le=65535)
     http_trusted_proxies: str = Field(
-        default="127.0.0.1", description="Whose X-Forwarded-For counts; * for any."
+        default="127.0.0.1", description="Whose X-Forwarded-For counts; with * callers choose it."
     )
     http_body_bytes_max: int = Field(default=1024 * 1024, ge=1024, le=16 * 1024 * 1024)
     http_requests_per_s: float = Field(default=100.0, gt=0, description="Of one tenant.")

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from billfleet_contracts import QUEUES
 from billfleet_ops.alarms import NAMESPACE
 from billfleet_ops.aws_templates.document import Part, Tree, ref, sub
-from billfleet_workers.runtime.ports.metrics import METRICS
 
 WIDE, HIGH = 12, 6
 
@@ -59,13 +58,8 @@ def _lines(column: int, row: int, title: str, metric: str, queues: Sequence[str]
 
 def _query(column: int, row: int, title: str, metric: str, statistic: str, by: str) -> Tree:
     named = f'"billfleet_{metric}"'
-    from_all = f'FROM SCHEMA("{NAMESPACE}", {", ".join(sorted({by, *_tags(metric)}))})'
-    query = f"SELECT {statistic}({named}) {from_all} GROUP BY {by}"
+    query = f'SELECT {statistic}({named}) FROM "{NAMESPACE}" GROUP BY {by}'  # noqa: S608 - of constants
     return _widget(column, row, title, [[{"expression": query, "id": "q", "label": ""}]], "Average")
-
-
-def _tags(metric: str) -> tuple[str, ...]:
-    return next(found.tags for name, found in METRICS.items() if name == metric)
 
 
 def _widget(column: int, row: int, title: str, series: Sequence[object], statistic: str) -> Tree:

@@ -19,6 +19,9 @@ DRAIN_DEADLINE_S = 100
 """Shorter by what the relay needs after the consumers, and the process to end."""
 HEALTH_PORT = 8081
 USER = "10001:10001"
+PUBLIC_SUBNETS = ("10.0.1.0/24", "10.0.2.0/24")
+"""Where the load balancer stands, by network.yaml. Only its word counts for who called: with `*`,
+callers would choose the address that their rate is counted by."""
 AGENT = {
     "metrics": {
         "namespace": "billfleet",
@@ -111,8 +114,7 @@ def _open_port(container: Tree, port: int) -> None:
     container["Environment"] += [
         {"Name": "GATEWAY_DATABASE_URL", "Value": url["Value"]},
         {"Name": "BILLFLEET_HTTP_HOST", "Value": "0.0.0.0"},  # noqa: S104 - in the container
-        # Only the load balancer reaches the port.
-        {"Name": "BILLFLEET_HTTP_TRUSTED_PROXIES", "Value": "*"},
+        {"Name": "BILLFLEET_HTTP_TRUSTED_PROXIES", "Value": ",".join(PUBLIC_SUBNETS)},
     ]
     login = [_secret(name, imported("GatewaySecretArn"), key) for name, key in LOGIN]
     settings = imported("SettingsSecretArn")

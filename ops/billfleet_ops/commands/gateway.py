@@ -133,6 +133,9 @@ def rotate(
     overlap_hours: Annotated[
         float, typer.Option(min=0, help="How long the old key goes on working.")
     ] = 24.0,
+    days: Annotated[
+        int | None, typer.Option(min=1, help="How long; without it, to the end of the old one.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a new key of this name; the old one works for a while beside it."""
@@ -148,7 +151,8 @@ def rotate(
         for key in old[:-1]:
             await api_keys.expire(connection, key, at=now)
         await api_keys.expire(connection, old[-1], at=until)
-        shown, key = _made(tenant, name, list(old[-1].scopes), None)
+        expires_at = old[-1].expires_at if days is None else now + timedelta(days=days)
+        shown, key = _made(tenant, name, list(old[-1].scopes), expires_at)
         await api_keys.add(connection, key, now=now)
         return shown, key
 

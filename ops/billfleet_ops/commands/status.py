@@ -22,7 +22,7 @@ from billfleet_ops.configuration import clients_of, load_settings
 from billfleet_ops.endings import as_operator_error
 from billfleet_ops.errors import OpsError
 from billfleet_ops.exits import Exit
-from billfleet_ops.output import Output, duration, table
+from billfleet_ops.output import Output, duration, harmless, table
 from billfleet_ops.queues import QueueFigures, figures
 from billfleet_ops.teaching import lesson
 from billfleet_workers.settings import Settings
@@ -128,7 +128,7 @@ def _watch(settings: Settings, output: Output) -> None:
     with Live(console=output.console, auto_refresh=False) as live:
         while True:
             seen = look(settings, datetime.now(UTC))
-            lines = [Text(f"error: {problem.what}") for problem in seen.problems]
+            lines = [Text(harmless(f"error: {problem.what}")) for problem in seen.problems]
             live.update(Group(_drawn(seen), *lines), refresh=True)
             time.sleep(WATCH_INTERVAL_S)
 

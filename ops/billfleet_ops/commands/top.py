@@ -17,7 +17,7 @@ from billfleet_ops.configuration import load_settings
 from billfleet_ops.console.picture import Picture, QueuePicture
 from billfleet_ops.console.watching import Watch, fleet_queues
 from billfleet_ops.exits import Exit
-from billfleet_ops.output import Output, duration, table
+from billfleet_ops.output import Output, duration, harmless, table
 from billfleet_ops.teaching import lesson
 from billfleet_workers.runtime.backlog import DRAIN_S_MAX
 from billfleet_workers.settings import Settings
@@ -106,7 +106,9 @@ async def _with_watch(settings: Settings, use: Callable[[Watch], Awaitable[Pictu
 def drawn(picture: Picture) -> Group:
     """The picture for a person."""
     at = f"{picture.at:%Y-%m-%d %H:%M:%S} UTC" if picture.at else "not seen yet"
-    parts: list[Any] = [Text(f"error: {one}", style="bold red") for one in picture.problems]
+    parts: list[Any] = [
+        Text(harmless(f"error: {one}"), style="bold red") for one in picture.problems
+    ]
     parts.append(
         table(
             ("queue", "waiting", "in flight", "oldest", "done/s", "drains in", "read by", "dead"),
@@ -122,7 +124,7 @@ def drawn(picture: Picture) -> Group:
     )
     for one in picture.setbacks[:SETBACKS_SHOWN]:
         said = f"{one.at:%H:%M:%S} {one.queue} {one.outcome}: {one.error_class} {one.note}"
-        parts.append(Text(said[:NOTE_CHARS]))
+        parts.append(Text(harmless(said[:NOTE_CHARS])))
     return Group(*parts)
 
 

@@ -96,7 +96,7 @@ def laid_out(value: Any) -> str:
         return json.dumps(value, indent=2, ensure_ascii=False, default=str)
     try:
         return json.dumps(json.loads(value), indent=2, ensure_ascii=False)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return str(value)
 
 

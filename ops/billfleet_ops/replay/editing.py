@@ -23,7 +23,7 @@ def for_reading(body: str) -> str:
     """JSON over several lines; anything else as it is."""
     try:
         return json.dumps(json.loads(body), indent=2, ensure_ascii=False) + "\n"
-    except ValueError:
+    except (ValueError, RecursionError):
         return body
 
 
@@ -31,7 +31,7 @@ def packed(text: str) -> str:
     """JSON on one line; anything else as it is."""
     try:
         return json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=False)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

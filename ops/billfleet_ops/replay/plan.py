@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from billfleet_contracts import encode
+from billfleet_contracts import UnredeemedClaimCheck, encode
 from billfleet_ops.replay.addressing import Address
 from billfleet_ops.replay.reading import BURIAL_NAMES, REPLAY_RUN, Reading
 from billfleet_workers.runtime.ports.dead_letters import Attribute, Copy
@@ -52,6 +52,7 @@ MEANINGS: Mapping[Verdict, str] = {
     Verdict.GROUP_WAITS: "FIFO: one before it in its group stays, so it waits",
 }
 SENDS = frozenset({Verdict.WILL_RUN, Verdict.WILL_SEND})
+LEFT_IN_S3 = "its body lies in S3; it is sent, and its worker turns it away if its work is done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,8 @@ def judge(reading: Reading, known: Known, rules: Rules, now: datetime) -> Planne
         return planned(Verdict.RETURNED)
     if address is None:
         return planned(Verdict.NO_ADDRESS)
+    if address.is_fleets and _is_left_in_s3(reading):
+        return planned(Verdict.WILL_SEND, LEFT_IN_S3)
     if address.is_fleets and reading.envelope is None and not rules.sends_unreadable:
         return planned(Verdict.UNREADABLE, str(reading.problem))
     is_interrupted = known.journal_step == "sending" and not rules.resend_uncertain
@@ -126,6 +129,12 @@ def judge(reading: Reading, known: Known, rules: Rules, now: datetime) -> Planne
             return planned(Verdict.WILL_RUN, "forced: its done record is deleted", is_forced=True)
         return planned(verdict, f"{why}; not at the moment that --if-completed-at names")
     return planned(verdict, why)
+
+
+def _is_left_in_s3(reading: Reading) -> bool:
+    """Whether its body can be had there; what died of that would come straight back."""
+    is_pointer = isinstance(reading.problem, UnredeemedClaimCheck)
+    return is_pointer and reading.error_class != UnredeemedClaimCheck.__name__
 
 
 def _by_record(reading: Reading, record: Record | None, now: datetime) -> tuple[Verdict, str]:
@@ -172,7 +181,8 @@ def copy_of(plan: Planned, run: str) -> Copy:
     attributes = own | _carried(reading, run, len(own), room)
     is_fifo = address is not None and address.is_fifo
     group = reading.message.group_id or (reading.tenant or "replay" if is_fifo else None)
-    return Copy(body, attributes, group, deduplication_id(reading.id) if is_fifo else None)
+    deduplicated = deduplication_id(reading.id, body) if is_fifo else None
+    return Copy(body, attributes, group, deduplicated)
 
 
 _OURS = ("original_message_id", "first_sent_at", REPLAY_RUN)
@@ -199,6 +209,8 @@ def upcast_body(reading: Reading) -> str:
     return encode(envelope)
 
 
-def deduplication_id(message_id: str) -> str:
-    """A FIFO queue takes one dead message once within its five minutes, whoever sends it."""
-    return f"replay-{hashlib.sha256(message_id.encode()).hexdigest()[:32]}"
+def deduplication_id(message_id: str, body: str) -> str:
+    """A FIFO queue takes one dead message once within its five minutes, whoever sends it; an edited
+    one is another, because what a queue takes for a repeat it drops in silence."""
+    digest = hashlib.sha256(f"{message_id}\n{body}".encode()).hexdigest()
+    return f"replay-{digest[:32]}"

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.types import Receive, Scope, Send
 
 from billfleet_db.errors import DatabaseError
 from billfleet_gateway.answers import Answer, shown
@@ -81,28 +82,42 @@ async def stream_work(
     now = await became(door, caller.tenant, work_id)
     if now is None:
         raise not_found("work")
-    if door.streams >= door.options.streams_max:
+    most = door.options.streams_max
+    # The last quarter is for others than the one who has all the rest.
+    if door.streams.total() >= most or door.streams[caller.tenant] >= most - most // 4:
         raise Problem("unavailable", "Too many streams are open.", headers={"Retry-After": "10"})
-    return EventSourceResponse(_changes(door, caller.tenant, now), ping=15)
+    return _Stream(door, caller.tenant, now)
+
+
+class _Stream(EventSourceResponse):
+    """A stream that has a place from before it begins until it has ended, however it ends."""
+
+    def __init__(self, door: Door, tenant: str, now: Became) -> None:
+        super().__init__(_changes(door, tenant, now), ping=15)
+        self._door, self._tenant = door, tenant
+        door.streams[tenant] += 1
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream, and give the place back."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._door.streams[self._tenant] -= 1
 
 
 async def _changes(door: Door, tenant: str, now: Became) -> AsyncIterator[ServerSentEvent]:
-    door.streams += 1
-    try:
-        until_s = door.monotonic() + door.options.stream_s
-        yield _event(now)
-        while not now.is_end and door.monotonic() < until_s:
-            await door.sleep(door.options.stream_look_s)
-            try:
-                later = await became(door, tenant, now.work_id)
-            except DatabaseError:
-                # The stream outlives an outage; it tells more when there is more to tell.
-                continue
-            if later is not None and later != now:
-                now = later
-                yield _event(now)
-    finally:
-        door.streams -= 1
+    until_s = door.monotonic() + door.options.stream_s
+    yield _event(now)
+    while not now.is_end and door.monotonic() < until_s:
+        await door.sleep(door.options.stream_look_s)
+        try:
+            later = await became(door, tenant, now.work_id)
+        except DatabaseError:
+            # The stream outlives an outage; it tells more when there is more to tell.
+            continue
+        if later is not None and later != now:
+            now = later
+            yield _event(now)
 
 
 def _event(now: Became) -> ServerSentEvent:

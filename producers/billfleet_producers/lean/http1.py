@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-from httptools import HttpParserError, HttpResponseParser
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 KEPT_IDLE_S: Final = 15.0
 """AWS closes what is idle for 20 s and more: be first, so that no request meets a closing door."""
@@ -107,7 +107,7 @@ class AnswerReader:
         self._has_begun = True
         try:
             self._parser.feed_data(data)
-        except HttpParserError as error:
+        except (HttpParserError, HttpParserUpgrade) as error:
             raise BrokenAnswer(f"no HTTP: {error}") from error
         return self._reply
 

@@ -60,6 +60,8 @@ class Wire:
         while self._taken >= self._connections_max:
             await self._turn()
         if self._is_closed:
+            # Whoever waits behind us would wait for ever.
+            self._wake_one()
             raise BrokenAnswer("the client has been closed")
         self._taken += 1
         try:

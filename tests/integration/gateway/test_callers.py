@@ -232,6 +232,7 @@ async def test_key_set_that_was_replaced_is_fetched_again_and_one_that_is_away_i
         away = await caller.get(PATH)
         assert (away.status_code, away.headers["retry-after"]) == (503, "5")
         published.append(first)
+        front.later(timedelta(seconds=1))
         assert (await caller.get(PATH)).status_code == 200
     published[0] = {"keys": [first["keys"][0] | {"kid": "k2"}]}
     async with front.client(key=issue("k2")) as caller:

@@ -6,10 +6,14 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import Response
 from sqlalchemy import text
 
 from billfleet_contracts import decode
 from billfleet_gateway import WorkRecord
+from billfleet_gateway.credentials import Caller
+from billfleet_gateway.problems import Problem
+from billfleet_gateway.routes.work import stream_work
 from gateway_requests import event, purchase
 from gateway_world import START, FrontDoor
 from loyalty_world import World as LoyaltyWorld
@@ -198,7 +202,7 @@ async def test_stream_tells_each_change_and_ends_at_the_end(
     states = [json.loads(line[6:])["state"] for line in lines if line.startswith("data: ")]
     assert states == ["accepted", "queued", "done"]
     assert [line for line in lines if line.startswith("id: ")][-1] == "id: end"
-    assert front.door.streams == 0
+    assert front.door.streams.total() == 0
 
 
 async def test_told_end_is_not_told_again_to_who_reconnects(acme: httpx.AsyncClient) -> None:
@@ -212,9 +216,28 @@ async def test_streams_are_bounded_in_time_and_number(
     [work_id] = (await acme.post("/v1/events", json={"events": [event(1)]})).json()["work"]
     told = await acme.get(f"/v1/work/{work_id}/events")
     assert told.text.count("event: work") == 1
-    front.door.streams = front.door.options.streams_max
+    front.door.streams["bolt"] = front.door.options.streams_max
     refused = await acme.get(f"/v1/work/{work_id}/events")
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "10")
+
+
+async def test_a_stream_takes_its_place_before_it_begins_and_one_tenant_leaves_places_for_others(
+    front: FrontDoor, acme: httpx.AsyncClient, bolt: httpx.AsyncClient
+) -> None:
+    front.with_options(streams_max=4)
+    [ours] = (await acme.post("/v1/events", json={"events": [event(1)]})).json()["work"]
+    [theirs] = (await bolt.post("/v1/events", json={"events": [event(1)]})).json()["work"]
+
+    async def ask(tenant: str, work_id: str) -> Response:
+        return await stream_work(work_id, Caller(tenant, "app", frozenset()), front.door)
+
+    asked = [await ask("acme", ours) for _ in range(3)]
+    with pytest.raises(Problem, match="streams"):
+        await ask("acme", ours)
+    asked.append(await ask("bolt", theirs))
+    with pytest.raises(Problem, match="streams"):
+        await ask("bolt", theirs)
+    assert len(asked) == 4
 
 
 async def test_work_of_long_ago_is_told_by_its_transfers(

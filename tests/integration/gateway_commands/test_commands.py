@@ -94,6 +94,20 @@ def test_two_keys_of_a_name_are_valid_while_it_is_rotated_and_never_three(say: S
     assert say("gateway", "keys", "rotate", "shop", *ACME)[0] == Exit.REFUSED
 
 
+def test_key_that_was_to_end_still_ends_after_it_was_rotated(say: Say) -> None:
+    say("gateway", "keys", "create", "till", *ACME, "--days", "30")
+
+    def ends() -> list[str]:
+        listed = json.loads(say("gateway", "keys", "list", *ACME, "--json")[1])
+        return sorted(row["until"] or "never" for row in listed)
+
+    [end] = ends()
+    assert say("gateway", "keys", "rotate", "till", *ACME)[0] == Exit.OK
+    assert (len(ends()), ends()[-1]) == (2, end)
+    assert say("gateway", "keys", "rotate", "till", *ACME, "--days", "60")[0] == Exit.OK
+    assert end < ends()[-1] < "never"
+
+
 def test_front_door_without_a_login_of_its_own_says_what_to_set(
     say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:

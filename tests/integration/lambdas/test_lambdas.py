@@ -136,6 +136,12 @@ async def test_what_is_not_finished_in_time_is_reported_and_its_neighbours_are_d
     slow = [record["messageId"] for record in event["Records"] if '"a2"' in record["body"]]
     assert failed == slow
     assert {name for name, _ in await charges(database)} == {"a1"}
+    # A function that has answered stands still, perhaps for ever: it must hold no lock by then.
+    async with superuser_database.transaction() as connection:
+        await connection.execute(text("SET LOCAL lock_timeout = '2s'"))
+        await connection.execute(
+            text("SELECT 1 FROM billing.accounts WHERE account_id = 'a2' FOR UPDATE")
+        )
 
 
 def test_another_trigger_than_sqs_is_refused_in_words() -> None:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 def test_an_alarm_measures_a_metric_by_tags_that_it_has_and_names_its_page(alarm: Alarm) -> None:
     tags = METRICS[alarm.metric].tags
     assert set(alarm.per) <= set(tags)
-    assert set(alarm.where) <= set(tags)
+    assert set(alarm.where) | set(alarm.where_not) <= set(tags)
     assert (ROOT / alarm.runbook).is_file()
     assert alarm.name in (ROOT / alarm.runbook).read_text() or alarm.runbook in GENERAL_PAGES
 
@@ -39,4 +39,20 @@ def test_a_query_names_the_metric_its_conditions_and_its_series() -> None:
     assert cloudwatch_query(poison) == (
         'SELECT SUM("billfleet_deliveries") FROM "billfleet"'
         " WHERE outcome = 'poison' GROUP BY type"
+    )
+
+
+def test_no_query_of_a_template_asks_for_metrics_that_have_exactly_some_tags() -> None:
+    """The agent adds `metric_type` and `host`: such a query finds nothing, so its alarm is mute."""
+    template = (ROOT / "ops" / "aws" / "observability.yaml").read_text()
+    assert 'FROM "billfleet"' in template
+    assert "SCHEMA(" not in template
+
+
+def test_an_endpoint_of_a_tenant_that_is_down_for_a_day_wakes_nobody() -> None:
+    """Webhooks are tried for a day and a half, by design; what is given up is a dead letter."""
+    oldest = next(alarm for alarm in ALARMS if alarm.name == "oldest-unfinished")
+    assert cloudwatch_query(oldest) == (
+        'SELECT MAX("billfleet_oldest_unfinished_age_s") FROM "billfleet"'
+        " WHERE queue != 'webhooks' GROUP BY queue"
     )

@@ -123,3 +123,20 @@ def test_amounts_of_money_stand_right_like_numbers() -> None:
 )
 def test_a_duration_is_shown_as_people_say_it(seconds: float | None, shown: str) -> None:
     assert duration(seconds) == shown
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_what_strangers_wrote_gives_a_terminal_no_orders(stream: type[io.StringIO]) -> None:
+    """An endpoint's answer, a customer's name, a reason: no clipboard, no cleared screen."""
+    orders = "\x1b]52;c;aGk=\x07 \x9b2J \x7f"
+    shown = stream()
+    output = Output(shown, shown)
+    output.say(f"said {orders}\r\n\tand more")
+    output.note(orders)
+    output.table(["said"], [(orders,)])
+    output.problem(OpsError(orders, where=orders, remedy=orders))
+    text = shown.getvalue()
+    for obeyed in ("\x1b]", "\x07", "\x9b", "\x7f"):
+        assert obeyed not in text
+    assert "aGk=" in text
+    assert "and more" in text

@@ -9,11 +9,13 @@ from billfleet_contracts import (
     CATALOGUE,
     Catalogue,
     Entry,
+    Pointer,
     RebillAccounts,
     Upcast,
     decode,
     payload_hash,
 )
+from billfleet_ops.console.rendering import laid_out
 from billfleet_ops.errors import UsageWrong
 from billfleet_ops.replay.addressing import Address, AddressBook
 from billfleet_ops.replay.editing import difference, for_reading, objection, packed
@@ -171,9 +173,29 @@ def test_copy_of_a_redriven_message_keeps_its_own_attributes_before_ours() -> No
 
 def test_fifo_copy_has_a_deduplication_id_of_the_dead_message_alone() -> None:
     plan = judge(reading(buried(body_of(), group_id="g")), Known(FIFO), Rules(), START)
-    assert copy_of(plan, "run-1").deduplication_id == deduplication_id("m-1")
-    assert copy_of(plan, "run-2").deduplication_id == deduplication_id("m-1")
-    assert deduplication_id("m-1") != deduplication_id("m-2")
+    assert copy_of(plan, "run-1").deduplication_id == copy_of(plan, "run-2").deduplication_id
+    assert deduplication_id("m-1", "body") != deduplication_id("m-2", "body")
+
+
+def test_fifo_copy_of_an_edited_body_is_not_taken_for_the_one_that_was_sent_before() -> None:
+    """An uncertain send may have arrived, and SQS drops what it takes for the same, in silence."""
+    before = judge(reading(buried(body_of("A-1"), group_id="g")), Known(FIFO), Rules(), START)
+    edited = judge(reading(buried(body_of("A-2"), group_id="g")), Known(FIFO), Rules(), START)
+    assert before.reading.id == edited.reading.id
+    ids = {copy_of(plan, "run-1").deduplication_id for plan in (before, edited)}
+    assert len(ids) == 2
+
+
+@pytest.mark.parametrize("step", [None, "sending"])
+def test_a_body_that_lies_in_s3_goes_home_and_its_worker_sees_whether_it_was_done(
+    step: str | None,
+) -> None:
+    pointer, known = Pointer("files", "claim-checks/e-1").encode(), Known(HOME, journal_step=step)
+    plan = judge(reading(buried(pointer)), known, Rules(), START)
+    assert (plan.verdict, plan.sends) == (Verdict.WILL_SEND, True)
+    assert "S3" in plan.why
+    gone = reading(buried(pointer, error_class="UnredeemedClaimCheck"))
+    assert judge(gone, known, Rules(), START).verdict is Verdict.UNREADABLE
 
 
 class RebillAccountsNext(RebillAccounts):
@@ -310,3 +332,10 @@ def test_edited_body_is_checked_and_the_difference_is_shown() -> None:
     assert packed(for_reading(body)) == body
     assert '+    "as_of": "soon"' in difference(body, broken)
     assert for_reading("not json") == packed("not json") == "not json"
+
+
+def test_a_body_that_is_nested_too_deeply_is_shown_as_it_is() -> None:
+    deep = '["software.amazon.payloadoffloading.PayloadS3Pointer",' + "[" * 100_000
+    dead = reading(buried(deep))
+    assert judge(dead, Known(HOME), Rules(), START).verdict is Verdict.UNREADABLE
+    assert (for_reading(deep), packed(deep), laid_out(deep)) == (deep, deep, deep)

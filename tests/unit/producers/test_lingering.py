@@ -1,7 +1,8 @@
 """Messages that are sent one by one share batch calls, and each sender hears its own end."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, date, datetime
 
 import pytest
@@ -11,6 +12,7 @@ from billfleet_producers import (
     LingeringProducer,
     LingeringSyncProducer,
     ProducerNotOpen,
+    Receipt,
     RecordingProducer,
     RecordingSyncProducer,
     SendFailed,
@@ -155,3 +157,54 @@ def test_a_thread_hears_its_failure_and_a_closed_one_says_so() -> None:
             lingering.send(rebill("a"), tenant="acme")
         with pytest.raises(ProducerNotOpen):
             lingering.post(rebill("a"), tenant="acme")
+
+
+def test_what_was_given_up_before_it_left_is_not_sent() -> None:
+    with (
+        RecordingSyncProducer() as producer,
+        LingeringSyncProducer(producer, linger_s=30, round_max=2) as lingering,
+    ):
+        assert lingering.post(rebill("a"), tenant="acme").cancel()
+        kept = lingering.post(rebill("b"), tenant="acme")
+        assert kept.result(timeout=5).event_id == producer.sent[0].event_id
+    assert len(producer.sent) == 1
+
+
+def test_what_was_given_up_holds_up_nobody_when_sending_fails() -> None:
+    with LingeringSyncProducer(RecordingSyncProducer(), linger_s=30, round_max=2) as lingering:
+        assert lingering.post(rebill("a"), tenant="acme").cancel()
+        with pytest.raises(ProducerNotOpen):
+            lingering.post(rebill("b"), tenant="acme").result(timeout=5)
+        last = [lingering.post(rebill(account), tenant="acme") for account in "cd"]
+        with pytest.raises(ProducerNotOpen):
+            last[1].result(timeout=5)
+
+
+def test_what_is_on_its_way_can_not_be_given_up_any_more() -> None:
+    posted: list[Future[Receipt]] = []
+    given_up: list[bool] = []
+
+    def give_up(_: object) -> bool:
+        given_up.append(posted[0].cancel())
+        return False
+
+    with RecordingSyncProducer() as producer:
+        producer.fail(give_up)
+        with LingeringSyncProducer(producer, linger_s=30) as lingering:
+            posted.append(lingering.post(rebill("a"), tenant="acme"))
+    assert given_up == [False]
+    assert posted[0].result(timeout=0).event_id == producer.sent[0].event_id
+
+
+def test_a_forked_process_is_told_to_open_one_of_its_own_instead_of_waiting_for_ever() -> None:
+    with (
+        RecordingSyncProducer() as producer,
+        LingeringSyncProducer(producer, linger_s=0) as lingering,
+    ):
+        if (child := os.fork()) == 0:
+            try:
+                lingering.post(rebill("a"), tenant="acme")
+            except ProducerNotOpen:
+                os._exit(0)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -4,7 +4,9 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -179,6 +181,21 @@ REBILLED: Event = AccountRebilled(
     next_period_on=date(2026, 2, 28),
     transfer_id=4,
 )
+
+
+def test_threads_do_not_stand_in_line_to_hear_that_aws_does_not_answer() -> None:
+    both_ask = Barrier(2)
+
+    def away(*_: object) -> dict[str, Any]:
+        both_ask.wait(timeout=5)
+        raise EndpointConnectionError(endpoint_url="https://sqs")
+
+    transport = SyncAwsTransport(Connection(stack="st"), SyncScripted(away))
+    message = Preparation("/unit").prepare(rebill("a"), tenant="acme")
+    batch = Batch(message.route, (message,), (0,))
+    with ThreadPoolExecutor(2) as pool:
+        ends = [pool.submit(transport.send, batch) for _ in range(2)]
+    assert [type(end.exception()) for end in ends] == [EndpointUnreachable] * 2
 
 
 async def test_queue_is_found_once_and_told_body_and_group(shell: Shell) -> None:

@@ -402,3 +402,21 @@ async def test_tls_with_a_certificate_that_we_do_not_trust(
         with pytest.raises(ssl.SSLCertVerificationError):
             await ask(wire)
     assert far.requests == []
+
+
+async def test_closing_sends_away_everybody_who_waits_for_a_connection() -> None:
+    async with opened([b"HTTP/1.1 200 OK\r\n"], connections_max=1) as (far, wire):
+        asking = [asyncio.create_task(ask(wire)) for _ in range(4)]
+        await far.asked.wait()
+        await wire.close()
+        async with asyncio.timeout(5):
+            ends = await asyncio.gather(*asking, return_exceptions=True)
+    assert [isinstance(end, OSError) for end in ends] == [True] * 4
+
+
+@BOTH
+async def test_an_answer_that_changes_the_protocol_is_broken(kind: str) -> None:
+    switches = b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"
+    async with opened(switches, kind=kind) as (_, wire):
+        with pytest.raises(BrokenAnswer):
+            await ask(wire)

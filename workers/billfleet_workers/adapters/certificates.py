@@ -47,7 +47,10 @@ class HttpCertificates:
             )
         try:
             async with self._http.get(url, allow_redirects=False) as answer:
-                body = await answer.content.read(BYTES_MAX + 1)
+                body = b""
+                # A read gives what has arrived by then.
+                while piece := await answer.content.read(BYTES_MAX + 1 - len(body)):
+                    body += piece
         except (aiohttp.ClientError, OSError) as error:
             raise Unavailable(DEPENDENCY, str(error) or type(error).__name__) from error
         if answer.status != 200 or len(body) > BYTES_MAX:

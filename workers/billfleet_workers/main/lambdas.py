@@ -27,6 +27,8 @@ from billfleet_workers.settings import Settings
 
 MARGIN_S: Final = 3.0
 """Before Lambda would kill the function: what is not finished then is reported and comes back."""
+ROLLBACK_S: Final = 1.0
+"""Of that, for what was cancelled to give its locks back."""
 SWEEPS: Final[Mapping[str, Callable[[Settings], Awaitable[Any]]]] = {
     "rebill": sweep_rebill,
     "collect": sweep_collect,
@@ -72,8 +74,11 @@ class LambdaHost:
             async with asyncio.timeout(within_s):
                 await _deliver(desk)
         except TimeoutError:
-            # Not an error of the function: the rest of the batch is reported and comes back.
-            pass
+            # Not an error of the function: the rest of the batch is reported and comes back. What
+            # was cancelled rolls back now, because a function that has answered stands still.
+            cancelled = asyncio.all_tasks() - {asyncio.current_task(), beating}
+            if cancelled:
+                await asyncio.wait(cancelled, timeout=ROLLBACK_S)
         finally:
             beating.cancel()
             await asyncio.gather(beating, return_exceptions=True)

@@ -24,7 +24,7 @@ from billfleet_workers.runtime.handling import Finished, is_set_based
 from billfleet_workers.runtime.in_flight import Delivery
 from billfleet_workers.runtime.joint_call import JointCall, handle_one
 from billfleet_workers.runtime.outcome import Poison, Retry
-from billfleet_workers.runtime.policy import decide
+from billfleet_workers.runtime.policy import decide, reason_of
 from billfleet_workers.runtime.ports.queue import Received
 from billfleet_workers.runtime.recording import record
 from billfleet_workers.runtime.settling import settle
@@ -256,6 +256,10 @@ def decode_one(delivery: Delivery, desk: Desk) -> None:
         envelope = desk.decode(delivery.received.body)
     except ContractError as error:
         delivery.outcome = Poison(str(error), type(error).__name__)
+        return
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is about this message alone
+        reason = f"the body can't be read: {reason_of(error)}"
+        delivery.outcome = Poison(reason, type(error).__name__)
         return
     delivery.envelope = envelope
     if envelope.type not in desk.handlers:

@@ -11,7 +11,7 @@ from billfleet_workers.handlers.avatar.picture import (
     Square,
     squares,
 )
-from pictures import bomb, halves, picture
+from pictures import askew, bomb, halves, picture
 
 LIMITS = PictureLimits(bytes_max=200_000, pixels_max=1_000_000)
 
@@ -65,6 +65,12 @@ def test_picture_is_upright_whatever_its_camera_held(
     red, _, blue = pixel(opened(drawn), *red_at)
     assert red > 200
     assert blue < 60
+
+
+@pytest.mark.parametrize("tag", [0x0102, 0x0128], ids=["bits", "unit"])
+def test_what_a_camera_wrote_wrongly_beside_the_picture_does_no_harm(tag: int) -> None:
+    [drawn] = squares(askew(tag, 70_000), (40,), LIMITS)
+    assert pixel(opened(drawn), 20, 5)[0] > 200
 
 
 def test_nothing_of_camera_and_place_comes_along() -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from billfleet_contracts import RebillAccounts
+from billfleet_contracts import Envelope, RebillAccounts, decode
 from billfleet_workers.runtime.consumer import Consumer
 from billfleet_workers.runtime.delivery import Life
 from billfleet_workers.runtime.errors import Permanent, Transient, Unavailable
 from billfleet_workers.runtime.handling import Finished, Work
-from delivery_room import Room, body_for
+from delivery_room import Room, body_for, words
 
 
 async def settle_down() -> None:
@@ -65,6 +65,23 @@ async def test_a_handler_past_its_deadline_is_cancelled_and_its_message_comes_ba
     assert delivery.outcome.word == "retry"
     assert delivery.outcome.reason == "the handler ran past its deadline"  # type: ignore[union-attr]
     beating.cancel()
+
+
+async def test_a_body_that_its_decoder_chokes_on_is_poison_and_holds_up_nobody() -> None:
+    room = Room()
+
+    def choke(body: str) -> Envelope:
+        if body == "deep":
+            raise RecursionError("too deep")
+        return decode(body)
+
+    room.desk.decode = choke
+    room.queue.send("deep")
+    room.send()
+    deliveries = await room.run_once()
+    assert sorted(words(deliveries)) == ["done", "poison"]
+    assert room.desk.heartbeat.watched == []
+    assert room.queue.depth == 0
 
 
 def fifo(room: Room) -> Life:

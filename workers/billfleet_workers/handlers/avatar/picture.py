@@ -6,16 +6,30 @@ without metadata. Only the decoders of four common formats are tried.
 """
 
 import io
+import struct
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.Image import Transpose
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF")
 JPEG_QUALITY: Final = 85
 _DRAFT_ROOM: Final = 2
+_ORIENTATION: Final = 0x0112
+_TURNS: Final = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+"""By EXIF's orientation. Pillow's own function also writes the EXIF anew, which fails for that of
+some cameras; and nothing of it is kept here."""
 ContentType = Literal["image/jpeg", "image/png"]
 RefusalReason = Literal["too_large", "not_a_picture", "too_many_pixels", "damaged"]
 
@@ -87,11 +101,13 @@ def _decoded(picture: Image.Image, largest_px: int) -> Image.Image:
     try:
         # A JPEG can be decoded at a fraction of its size, which saves most of the memory.
         picture.draft("RGB", (largest_px * _DRAFT_ROOM, largest_px * _DRAFT_ROOM))
-        upright = ImageOps.exif_transpose(picture)
-        return upright.convert("RGBA" if _has_alpha(upright) else "RGB")
+        orientation = picture.getexif().get(_ORIENTATION)
+        turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
+        upright = picture if turn is None else picture.transpose(turn)
+        return upright.convert("RGBA" if _has_alpha(picture) else "RGB")
     except Image.DecompressionBombError as error:
         raise PictureRefused("too_many_pixels") from error
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, struct.error) as error:
         raise PictureRefused("damaged") from error
 
 

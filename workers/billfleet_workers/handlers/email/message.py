@@ -43,7 +43,9 @@ def compose(
     Raises:
         AddressRefused: a name or address would break out of its header.
     """
-    head = _headers(rendered.subject, addressing, mail_id, now, unsubscribe_url)
+    head = _headers(
+        rendered.subject, addressing, mail_id, now, is_marketing=unsubscribe_url is not None
+    )
     boundary = f"=_{mail_id.hex}"
     form = f'Content-Type: multipart/alternative; boundary="{boundary}"\r\n\r\n'
     opening = f"--{boundary}".encode() + _LINE_END
@@ -52,6 +54,7 @@ def compose(
     return (
         head.as_bytes().rstrip()
         + _LINE_END
+        + _way_out(unsubscribe_url)
         + form.encode()
         + body
         + f"--{boundary}--".encode()
@@ -64,7 +67,8 @@ def _headers(
     addressing: Addressing,
     mail_id: UUID,
     now: datetime,
-    unsubscribe_url: str | None,
+    *,
+    is_marketing: bool,
 ) -> EmailMessage:
     head = EmailMessage(policy=policy.SMTP)
     domain = addressing.sender.rpartition("@")[2]
@@ -78,14 +82,19 @@ def _headers(
     head["Message-ID"] = f"<{mail_id}@{domain}>"
     head["X-Billfleet-Mail"] = str(mail_id)
     head["MIME-Version"] = "1.0"
-    if unsubscribe_url is None:
-        # No answer of a machine to this: RFC 3834.
-        head["Auto-Submitted"] = "auto-generated"
-    else:
-        head["List-Unsubscribe"] = f"<{unsubscribe_url}>"
+    if is_marketing:
         head["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         head["Precedence"] = "bulk"
+    else:
+        # No answer of a machine to this: RFC 3834.
+        head["Auto-Submitted"] = "auto-generated"
     return head
+
+
+def _way_out(url: str | None) -> bytes:
+    """By hand: the library would make encoded words of an address that is longer than a line, and
+    no mail program looks for the way out in those."""
+    return b"" if url is None else f"List-Unsubscribe: <{url}>\r\n".encode()
 
 
 def _part(subtype: str, text: str) -> bytes:
