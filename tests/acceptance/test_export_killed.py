@@ -17,7 +17,8 @@ from billfleet_ops.local.aws import EmbeddedAws
 from billfleet_workers.runtime.clock import SystemClock
 from export_world import SEED
 
-ROWS = 150_000
+ROWS = 300_000
+"""Twenty parts: a worker is at it for more than a second."""
 FILL = """
     INSERT INTO billing.transfers (tenant_id, transfer_key, kind, account_id, period_start,
                                    debit_id, credit_id, amount_minor, currency, reason, work_id)
@@ -56,6 +57,15 @@ async def until(database: Database, condition: str) -> None:
             await asyncio.sleep(0.05)
 
 
+async def until_begun(aws: Clients, bucket: str) -> None:
+    """Wait until an upload has begun; asked of the store, since progress is told less often."""
+    async with asyncio.timeout(60):
+        while True:
+            if aws.s3.list_multipart_uploads(Bucket=bucket).get("Uploads"):
+                return
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.timeout(180)
 async def test_worker_killed_in_mid_export_leaves_nothing_and_the_next_one_makes_the_file(
     deployed_stack: str,
@@ -84,7 +94,7 @@ async def test_worker_killed_in_mid_export_leaves_nothing_and_the_next_one_makes
     aws.sqs.send_message(QueueUrl=url, MessageBody=body, MessageGroupId="acme")
 
     doomed = await start(environment, log)
-    await until(database, "bytes_count > 0")
+    await until_begun(aws, bucket)
     doomed.send_signal(signal.SIGKILL)
     await doomed.wait()
     assert "Contents" not in aws.s3.list_objects_v2(Bucket=bucket)
