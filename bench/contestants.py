@@ -124,7 +124,11 @@ BILLFLEET = ("billfleet_worker.py",)
 
 
 def contestants() -> list[Contestant]:
-    """All of them, ours first, then the floor, then the peers."""
+    """All of them, ours first, then what is written by hand, then the frameworks."""
+    return [*_ours(), *_by_hand(), *_frameworks()]
+
+
+def _ours() -> list[Contestant]:
     return [
         Contestant(
             "billfleet lean",
@@ -140,6 +144,12 @@ def contestants() -> list[Contestant]:
             queue="bench-rebill",
             environment={"BILLFLEET_AWS_CLIENT": "sdk"},
         ),
+    ]
+
+
+def _by_hand() -> list[Contestant]:
+    """The floor, and loops over SDKs."""
+    return [
         Contestant("raw-http floor", ("-m", "peers.raw_http"), versions_of=("aiohttp", "uvloop")),
         Contestant(
             "raw-http botocore signer",
@@ -150,6 +160,11 @@ def contestants() -> list[Contestant]:
             "aiobotocore loop", ("-m", "peers.aiobotocore_loop"), versions_of=("aiobotocore",)
         ),
         Contestant("boto3 loop", ("-m", "peers.boto3_loop"), versions_of=("boto3",)),
+    ]
+
+
+def _frameworks() -> list[Contestant]:
+    return [
         Contestant("powertools batch", ("-m", "peers.powertools_batch"), POWERTOOLS),
         Contestant(
             "powertools idempotency",
